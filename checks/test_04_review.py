@@ -1,0 +1,61 @@
+"""Review"""
+
+from pytest_dryrun import check
+
+
+@check("schema-diff", criterion="migrations-applied")
+def test_schema_diff(rehearsal, prisma_diff, record):
+    """The pending migrations apply on a copy of the data, and what they change in the schema is shown.
+
+    The copy is restored from the backup above, so this is what would happen to the target.
+
+    When it is red: the migration would fail on the target too; the finding names the statement.
+    """
+    record.fact("Seconds on the copy", round(rehearsal.duration_ms / 1000, 2), "s")
+    record.fact("Schema changes", len(rehearsal.changes))
+    record.fact("Schema difference", rehearsal.diff_sql or "none")
+    if prisma_diff is not None:
+        record.fact("Difference as Prisma sees it", str(prisma_diff))
+    record.note(rehearsal.advice)
+    record.judge(rehearsal.failures)
+
+
+@check("no-destructive-operations", criterion="no-data-loss")
+def test_no_destructive_operations(rehearsed, record):
+    """Nothing that holds data is dropped, emptied, overwritten or renamed.
+
+    Judged by comparing the copy before and after, so that DO blocks, functions, cascades and triggers count too.
+
+    When it is red: expand first, remove in a later release, or waive the finding with its reason.
+    """
+    record.fact("Tables compared", len(rehearsed.tables))
+    record.judge(rehearsed.destructive)
+
+
+@check("safe-defaults", criterion="no-stalls")
+def test_safe_defaults(rehearsed, record):
+    """New columns and constraints neither shut writers out nor rewrite or scan big tables under a lock.
+
+    When it is red: the finding says which form of the statement does the same without the wait.
+    """
+    record.judge(rehearsed.safe_defaults)
+
+
+@check("foreign-keys-preserve-integrity", criterion="no-data-loss")
+def test_foreign_keys_preserve_integrity(rehearsed, record):
+    """Foreign keys keep every child with its parent.
+
+    A dropped or weakened foreign key loses no row today and lets rows lose their parents from then on.
+
+    When it is red: the rows that the finding counts need a decision before the migration does.
+    """
+    record.judge(rehearsed.foreign_keys)
+
+
+@check("indexes-do-not-block", criterion="no-stalls")
+def test_indexes_do_not_block(rehearsed, record):
+    """Indexes on existing tables are built and dropped without locking writers out.
+
+    When it is red: use CREATE INDEX CONCURRENTLY, alone in its migration.
+    """
+    record.judge(rehearsed.indexes)

@@ -1,0 +1,32 @@
+"""Smoke"""
+
+from pytest_dryrun import check
+
+
+@check("api-health", criterion="crud-pass")
+def test_api_health(target, api_health, api_reaches_target, record):
+    """The API is healthy on the migrated database.
+
+    When it is red: its last output is shown with the failure.
+    """
+    if not target.api.configured:
+        record.not_applicable("no [api] is configured for this target")
+    answer = api_health()
+    record.fact("Status", answer.status)
+    record.fact("Time", round(answer.duration_ms, 1), "ms")
+    assert not answer.health_problem, answer.health_problem
+    assert api_reaches_target(), "the API answers, and has opened no session in the target: it uses another database"
+
+
+@check("smoke-command", criterion="crud-pass")
+def test_smoke_command(target, smoke_command, record):
+    """The project's own smoke test passes on the migrated database.
+
+    When it is red: its last output is shown with the failure.
+    """
+    if not target.smoke.command:
+        record.not_applicable("no [smoke] command is configured for this target")
+    done = smoke_command()
+    record.fact("Command", target.smoke.command)
+    record.fact("Exit status", done.exit_status)
+    record.fact("Time", round(done.duration_ms, 1), "ms")

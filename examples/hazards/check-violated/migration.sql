@@ -1,0 +1,4 @@
+-- Refunds are negative.
+SET lock_timeout = '2s';
+
+ALTER TABLE "Payment" ADD CONSTRAINT "Payment_amount_check" CHECK ("amount" >= 0);

@@ -1,0 +1,2 @@
+-- Nobody stays logged in.
+DELETE FROM "Session";

@@ -1,0 +1,4 @@
+-- CASCADE takes the view "CourseRating" along without a word.
+SET lock_timeout = '2s';
+
+ALTER TABLE "Review" DROP COLUMN "rating" CASCADE;

@@ -1,0 +1,5 @@
+-- Some payments remember coupons that are gone.
+SET lock_timeout = '2s';
+
+ALTER TABLE "Payment" ADD CONSTRAINT "Payment_couponCode_fkey"
+FOREIGN KEY ("couponCode") REFERENCES "Coupon"("code") ON DELETE SET NULL ON UPDATE CASCADE;

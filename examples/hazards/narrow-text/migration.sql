@@ -1,0 +1,4 @@
+-- Titles are longer than that.
+SET lock_timeout = '2s';
+
+ALTER TABLE "Course" ALTER COLUMN "title" SET DATA TYPE VARCHAR(20);

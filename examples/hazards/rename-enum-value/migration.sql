@@ -1,0 +1,2 @@
+-- The running release still writes and filters by PUBLISHED.
+ALTER TYPE "CourseStatus" RENAME VALUE 'PUBLISHED' TO 'LIVE';

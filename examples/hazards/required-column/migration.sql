@@ -1,0 +1,4 @@
+-- There are rows already, and nothing to put in their new column.
+SET lock_timeout = '2s';
+
+ALTER TABLE "Course" ADD COLUMN "level" TEXT NOT NULL;

@@ -1,0 +1,2 @@
+-- It would end tomorrow.
+SELECT pg_sleep(86400);

@@ -1,0 +1,6 @@
+-- The first statement is fine.
+SET lock_timeout = '2s';
+
+ALTER TABLE "Course" ADD COLUMN "level" TEXT;
+
+ALTER TABLE "Course" ADD COLUMN "hours" INTEGER NOT NUL DEFAULT 0;

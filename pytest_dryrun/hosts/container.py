@@ -1,0 +1,247 @@
+"""A running container as a host: commands go in through the engine's exec, files through its archive call."""
+
+from __future__ import annotations
+
+import tarfile
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from docker.errors import DockerException
+from docker.models.containers import Container
+
+from pytest_dryrun.errors import CommandFailed
+from pytest_dryrun.hosts import Completed
+from pytest_dryrun.hosts.output import Kept, ended_badly, last_words, not_started, too_slow
+
+_CHUNK_BYTES = 1 << 18
+_KILL_S = 5.0
+_SHORT_S = 10.0
+
+# The command waits for a line from us: the engine may send output together with the head of its answer, where the
+# client library would lose it. Then it says its process number, which is also its group's: so we can kill it.
+_WRAPPER = """
+read -r go || exit 125
+if [ -n "$1" ]; then cd -- "$1" 2>/dev/null || { echo "the folder is not there" >&2; exit 127; }; fi
+shift
+command -v -- "$1" >/dev/null 2>&1 || { echo "the program is not there" >&2; exit 127; }
+echo $$ >&2
+exec "$@" </dev/null
+"""
+_NEAREST = 'p=$1; while [ ! -e "$p" ]; do p=$(dirname "$p"); done; df -Pk "$p"'
+
+_STDOUT, _STDERR = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerHost:
+    """Runs commands in one container, as the user its image says; the image needs `sh`, `df` and `kill`."""
+
+    container: Container = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What a reader calls this host."""
+        return f"container {self.container.short_id}"
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> Completed:
+        """Run a command to its end; of each stream at most the last 64 MiB are kept, and a first line says so."""
+        streams = {_STDOUT: Kept(), _STDERR: Kept()}
+        began = time.monotonic()
+        with _Execution(self.container, argv, env, cwd) as execution:
+            for number, chunk in execution.chunks(timeout_s):
+                streams[number].add(chunk)
+            status = execution.exit_status()
+        duration_ms = (time.monotonic() - began) * 1000
+        return Completed(tuple(argv), status, streams[_STDOUT].text(), streams[_STDERR].text(), duration_ms)
+
+    @contextmanager
+    def stream(
+        self, argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """Run a command and yield its stdout in chunks; the time limit holds for the whole of it, reader included."""
+        with (
+            _Execution(self.container, argv, env, None) as execution,
+            closing(_stdout(execution, argv, timeout_s)) as chunks,
+        ):
+            yield chunks
+
+    def put(self, source: Path, destination: str) -> str:
+        """Copy a file, or a folder with all in it, to `destination` in the container; it belongs to root there."""
+        try:
+            archive: Any = self.container  # the client library has no types for this call
+            taken = archive.put_archive("/", _archive(source, destination.lstrip("/")))
+        except (DockerException, OSError) as error:
+            raise _not_copied(source, self.name, str(error)) from error
+        if not taken:
+            raise _not_copied(source, self.name, "the engine refused it")
+        return destination
+
+    def free_bytes(self, path: str) -> int:
+        """Bytes an unprivileged user may still write below `path` (df(1), POSIX format)."""
+        answer = self.run(["sh", "-c", _NEAREST, "sh", path], timeout_s=_SHORT_S)
+        try:
+            return int(answer.stdout.splitlines()[-1].split()[3]) * 1024
+        except (IndexError, ValueError) as error:
+            raise CommandFailed(
+                f"The free space of {path} in {self.name} cannot be told: {last_words(answer.stderr or answer.stdout)}",
+                "It is not known whether the copy fits.",
+                "Use an image that has `df`.",
+            ) from error
+
+
+class _Execution:
+    """One command in a container, from its start until it has ended or is killed."""
+
+    def __init__(
+        self, container: Container, argv: Sequence[str], env: Mapping[str, str] | None, cwd: str | None
+    ) -> None:
+        self._container = container
+        self._api = container.client.api
+        self._argv = argv
+        self._pid: int | None = None
+        self._status: int | None = None
+        self._cwd = cwd
+        command = ["sh", "-c", _WRAPPER, "sh", cwd or "", *argv]  # the engine would create a missing folder
+        try:
+            made = self._api.exec_create(container.id, command, stdin=True, environment=dict(env or {}))
+            self._id: str = made["Id"]
+            stream = self._api.exec_start(self._id, socket=True)
+        except (DockerException, OSError) as error:
+            raise not_started(argv, cwd, str(error)) from error
+        self._stream = stream  # keeps the answer it belongs to, and so the socket, open
+        self._socket: Any = getattr(stream, "_sock", stream)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._status is None:
+                self._kill()
+        finally:
+            # The library hangs the answer it belongs to on the stream; closing the stream first makes that one fail.
+            getattr(self._stream, "_response", self._stream).close()
+            self._socket.close()
+
+    def chunks(self, timeout_s: float) -> Iterator[tuple[int, bytes]]:
+        """Yield (1, stdout) and (2, stderr) as they come, until the command has closed both."""
+        deadline = time.monotonic() + timeout_s
+        head = b""
+        try:
+            self._socket.sendall(b"go\n")
+            for number, chunk in self._frames(deadline):
+                if number == _STDOUT or self._pid is not None:
+                    yield number, chunk
+                    continue
+                head += chunk
+                if b"\n" in head:
+                    first, _, rest = head.partition(b"\n")
+                    if not first.isdigit():
+                        self._status = 127
+                        raise not_started(self._argv, self._cwd, first.decode(errors="replace"))
+                    self._pid = int(first)
+                    if rest:
+                        yield _STDERR, rest
+            self._await_end(deadline)
+        except TimeoutError as error:
+            raise too_slow(self._argv, timeout_s) from error
+        except (DockerException, OSError) as error:
+            raise self._lost(str(error)) from error
+
+    def exit_status(self) -> int:
+        """Tell how the command ended."""
+        if self._status is None:
+            raise self._lost("the engine knows no exit status")
+        return self._status
+
+    def _frames(self, deadline: float) -> Iterator[tuple[int, bytes]]:
+        """Cut the engine's stream into its frames: kind, three zeros, length in four bytes (Docker's attach format)."""
+        data = bytearray()
+        while True:
+            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            received = self._socket.recv(_CHUNK_BYTES)
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            if not received:
+                break
+            data += received
+            while len(data) >= 8 and len(data) >= 8 + (size := int.from_bytes(data[4:8], "big")):
+                yield data[0], bytes(data[8 : 8 + size])
+                del data[: 8 + size]
+        if data:
+            raise self._lost("the engine's stream broke off")
+
+    def _await_end(self, deadline: float) -> None:
+        while (state := self._api.exec_inspect(self._id))["Running"]:
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            time.sleep(0.02)
+        self._status = state["ExitCode"]
+
+    def _kill(self) -> None:
+        """End the command with its group; one that never got our line ends by itself when the stream is closed."""
+        if self._pid is None:
+            return
+        with suppress(DockerException, OSError, TimeoutError):
+            script = ["sh", "-c", 'kill -s KILL -- "-$1"', "sh", str(self._pid)]
+            made = self._api.exec_create(self._container.id, script)
+            self._api.exec_start(made["Id"])
+            self._await_end(time.monotonic() + _KILL_S)
+
+    def _lost(self, reason: str) -> CommandFailed:
+        return CommandFailed(
+            f"The link to {self._argv[0]} in container {self._container.short_id} was lost: {reason}",
+            "What it has done is not known.",
+            "Check that the container engine is healthy, and run again.",
+        )
+
+
+def _stdout(execution: _Execution, argv: Sequence[str], timeout_s: float) -> Generator[bytes, None, None]:
+    errors = Kept()
+    for number, chunk in execution.chunks(timeout_s):
+        if number == _STDOUT:
+            yield chunk
+        else:
+            errors.add(chunk)
+    if status := execution.exit_status():
+        raise ended_badly(argv, status, errors.text())
+
+
+def _archive(source: Path, name: str) -> Iterator[bytes]:
+    """Write a tar archive piece by piece, so that a dump of any size needs no memory and no second file."""
+    places = [source, *sorted(source.rglob("*"))] if source.is_dir() else [source]
+    for place in places:
+        inside = f"{name}/{place.relative_to(source)}" if place != source else name
+        info = tarfile.TarInfo(inside)
+        info.mode = place.stat().st_mode & 0o7777
+        info.mtime = int(place.stat().st_mtime)
+        if place.is_dir():
+            info.type = tarfile.DIRTYPE
+            yield info.tobuf(tarfile.PAX_FORMAT)
+            continue
+        info.size = place.stat().st_size
+        yield info.tobuf(tarfile.PAX_FORMAT)
+        with place.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk
+        yield b"\0" * (-info.size % tarfile.BLOCKSIZE)
+    yield b"\0" * (2 * tarfile.BLOCKSIZE)
+
+
+def _not_copied(source: Path, name: str, reason: str) -> CommandFailed:
+    return CommandFailed(
+        f"{source} could not be copied into {name}: {last_words(reason)}",
+        "The copy there is not complete.",
+        "Check that the container runs and has room.",
+    )

@@ -1,0 +1,254 @@
+"""One command on a host behind SSH: its secrets stay out of the process list, and it can be ended with its family."""
+
+from __future__ import annotations
+
+import re
+import select
+import shlex
+import signal
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from typing import Self
+
+import paramiko
+from paramiko.ssh_exception import SSHException
+
+from pytest_dryrun.errors import CommandFailed
+from pytest_dryrun.hosts.output import Kept, ended_badly, last_words, not_started, shown, too_slow
+from pytest_dryrun.hosts.ssh.ending import END_S, end
+from pytest_dryrun.hosts.ssh.link import Link
+
+STDOUT, STDERR = 1, 2
+
+_CHUNK_BYTES = 1 << 18
+_TICK_S = 0.05
+_LINGER_S = 0.5
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BROKEN = (SSHException, EOFError, OSError)
+
+# All that the process list ever shows besides the command itself. Whatever the login shell is and prints, our own
+# streams begin at the mark. What is to be done comes over stdin, and only after we have seen the process number:
+# a command that was given up before cannot start later.
+_WRAPPER = """exec sh -c 'echo {mark}; echo {mark} $$ >&2; eval "$(cat)"'"""
+
+# In braces, so that half of it is a syntax error and not half a command. sshd makes the command the leader of a group
+# of its own; where something else stands between, setsid does.
+_SCRIPT = """{{
+{exports}
+{change}
+set -- {argv}
+case $1 in
+*/*) [ -f "$1" ] && [ -x "$1" ] ;;
+*) command -v -- "$1" >/dev/null 2>&1 ;;
+esac || {{ echo '{mark} the program is not there' >&2; exit 127; }}
+if ! kill -s 0 -- "-$$" 2>/dev/null && command -v setsid >/dev/null 2>&1; then
+exec setsid sh -c 'echo "$0" >&2; exec "$@" </dev/null' '{mark}' "$@"
+fi
+echo '{mark}' >&2
+exec "$@" </dev/null
+}}
+"""
+_CHANGE = "CDPATH= cd -- {cwd} >/dev/null 2>&1 || {{ echo '{mark} the folder is not there' >&2; exit 127; }}"
+
+
+class Execution:
+    """One command, from its start until it has ended or is killed."""
+
+    def __init__(
+        self, link: Link, argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None, cwd: str | None
+    ) -> None:
+        self._link = link
+        self._argv = tuple(argv)
+        self._cwd = cwd
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+        self._script = _script(link.mark, argv, env or {}, cwd)
+        self._open = ExitStack()
+        self._heads = {STDOUT: bytearray(), STDERR: bytearray()}
+        self._pid: int | None = None
+        self._sent = False
+        self._out_of_reach = False
+        self._status: int | None = None
+
+    def __enter__(self) -> Self:
+        if self._link.lost:
+            raise self._link.down(f"{shown(self._argv)} could not be started")
+        try:
+            with self._told():
+                self._open.enter_context(self._link.seat(self._deadline))
+                wrapper = _WRAPPER.format(mark=self._link.mark)
+                session = self._link.session(lambda channel: channel.exec_command(wrapper), self._deadline)
+                self._channel: paramiko.Channel = self._open.enter_context(session)
+                self._received = self._streams()
+                self._begin()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        with self._open:
+            if not self._sent or self._out_of_reach or self._status is not None or self._link.lost:
+                return
+            if not self._kill():
+                left = self._still_running("was given up before its end")
+                if error is None:
+                    raise left
+                error.add_note(str(left))
+
+    def chunks(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (1, stdout) and (2, stderr) as they come, until the command has ended."""
+        with self._told():
+            yield from self._behind_the_mark()
+
+    def exit_status(self) -> int:
+        """Tell how the command ended, negative for a signal."""
+        if self._status is None:
+            raise self._unknown("no exit status came")
+        return self._status
+
+    def _begin(self) -> None:
+        """Wait for the process number, which the mark comes with, and only then say what is to be done."""
+        wanted = re.compile(re.escape(self._link.mark.encode()) + rb" (\d+)\n")
+        for number, chunk in self._received:
+            self._heads[number] += chunk
+            if match := wanted.search(self._heads[STDERR]):
+                self._pid = int(match[1])
+                del self._heads[STDERR][: match.end()]
+                self._sent = True
+                self._channel.settimeout(max(0.01, self._deadline - time.monotonic()))
+                self._channel.sendall(self._script)
+                self._channel.shutdown_write()
+                return
+        raise self._never_began()
+
+    def _behind_the_mark(self) -> Iterator[tuple[int, bytes]]:
+        """Pass on what comes after the mark in each stream; stderr's says why nothing was started, where it is so."""
+        wanted = re.compile(re.escape(self._link.mark.encode()) + rb"([^\n]*)\n")
+        began: set[int] = set()
+        for number, chunk in chain(((number, b"") for number in (STDOUT, STDERR)), self._received):
+            if number in began:
+                yield number, chunk
+                continue
+            head = self._heads[number]
+            head += chunk
+            if match := wanted.search(head):
+                if match[1]:
+                    self._status = 127
+                    raise not_started(self._argv, self._cwd, match[1].decode(errors="replace").strip())
+                began.add(number)
+                if rest := bytes(head[match.end() :]):
+                    yield number, rest
+        if STDERR not in began:
+            raise self._never_began()
+
+    def _never_began(self) -> CommandFailed:
+        if self._status is None:
+            return self._unknown("the connection broke off")
+        said = " ".join(head.decode(errors="replace") for head in self._heads.values())
+        return not_started(self._argv, self._cwd, last_words(said.replace(self._link.mark, "")))
+
+    def _streams(self) -> Iterator[tuple[int, bytes]]:
+        """Yield both streams as they come; a child that stays in the background with them open is not waited for."""
+        channel = self._channel
+        poller = select.poll()
+        poller.register(channel.fileno(), select.POLLIN)
+        ended_at: float | None = None
+        while True:
+            if time.monotonic() > self._deadline:
+                raise TimeoutError
+            closed = channel.eof_received or channel.closed  # read before the streams: what came earlier is there
+            ended = channel.status_event.is_set()
+            any_data = False
+            if channel.recv_ready():
+                any_data = True
+                yield STDOUT, channel.recv(_CHUNK_BYTES)
+            if channel.recv_stderr_ready():
+                any_data = True
+                yield STDERR, channel.recv_stderr(_CHUNK_BYTES)
+            if any_data:
+                continue
+            if closed:
+                break
+            if ended:
+                ended_at = ended_at or time.monotonic()
+                if time.monotonic() - ended_at > _LINGER_S:
+                    break
+            poller.poll(_TICK_S * 1000)
+        if not channel.status_event.wait(max(0.0, self._deadline - time.monotonic())):
+            raise TimeoutError
+        signum = self._link.signals.get(channel.chanid)
+        if signum is not None:
+            self._status = -signum
+        elif channel.exit_status >= 0:
+            self._status = channel.exit_status
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Put into words what can go wrong on the way."""
+        try:
+            yield
+        except TimeoutError as error:
+            if not self._sent:
+                late = f"{self._link.name} did not begin within {self._timeout_s:g} s"
+                raise not_started(self._argv, self._cwd, late) from error
+            if self._kill():
+                raise too_slow(self._argv, self._timeout_s) from error
+            raise self._still_running(f"did not end within {self._timeout_s:g} s") from error
+        except _BROKEN as error:
+            raise self._unknown(str(error)) from error
+
+    def _kill(self) -> bool:
+        """End the command with its family; False where something of it may be left."""
+        if self._pid is None:
+            return True
+        if end(self._link, self._pid, time.monotonic() + END_S):
+            self._status = -signal.SIGKILL
+        else:
+            self._out_of_reach = True
+        return not self._out_of_reach
+
+    def _still_running(self, what: str) -> CommandFailed:
+        return CommandFailed(
+            f"{shown(self._argv)} {what}, and could not be ended on {self._link.name}.",
+            f"State unknown: it may still be running there (process group {self._pid}).",
+            "Log in and look; end it by hand, as the user it runs as, before anything is run again.",
+        )
+
+    def _unknown(self, reason: str) -> CommandFailed:
+        if not self._sent:
+            return not_started(self._argv, self._cwd, f"{self._link.name} gives no session ({last_words(reason)})")
+        return CommandFailed(
+            f"The connection to {self._link.name} was lost while {shown(self._argv)} ran ({last_words(reason)}).",
+            f"State unknown: it may have ended, or may still be running there (process group {self._pid}).",
+            "Log in and look at what it did before anything is run again; nothing was repeated.",
+        )
+
+
+def stdout_of(execution: Execution, argv: Sequence[str]) -> Generator[bytes, None, None]:
+    """Yield stdout alone; another status than 0 is CommandFailed with the end of stderr."""
+    errors = Kept()
+    for number, chunk in execution.chunks():
+        if number == STDOUT:
+            yield chunk
+        else:
+            errors.add(chunk)
+    if status := execution.exit_status():
+        raise ended_badly(argv, status, errors.text())
+
+
+def _script(mark: str, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> bytes:
+    for name in env:
+        if not _NAME.fullmatch(name):
+            raise not_started(argv, cwd, f"{name!r} cannot be an environment variable of a POSIX shell")
+    if any("\0" in text for text in (*argv, *env.values(), cwd or "")):
+        raise not_started(argv, cwd, "an argument or an environment variable holds a NUL byte")
+    text = _SCRIPT.format(
+        exports="\n".join(f"export {name}={shlex.quote(value)}" for name, value in env.items()),
+        change=_CHANGE.format(cwd=shlex.quote(cwd), mark=mark) if cwd else "",
+        argv=shlex.join(argv),
+        mark=mark,
+    )
+    return text.encode(errors="surrogateescape")

@@ -1,0 +1,84 @@
+"""From pytest's three phases of one check to its record; pytest's own outcome decides nothing here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.recording import NotApplicable, Record
+from pytest_dryrun.values import CheckRecord, Outcome, Severity
+
+
+class Blocked(Exception):
+    """Something earlier did not hold, so this check could not start."""
+
+
+@dataclass(slots=True)
+class Phases:
+    """What has been seen of one check so far."""
+
+    record: Record | None = None
+    outcome: Outcome = Outcome.NOT_RUN
+    reason: str = "its setup ran, its test did not"
+    duration_ms: float = 0.0
+
+    def see(self, call: pytest.CallInfo[None], *, owner: str | None) -> str | None:
+        """Take one phase; returns the text to print instead of a traceback, where that says it better.
+
+        `owner` is the check that met this very error first, if it was another one.
+        """
+        if call.when != "teardown":
+            self.duration_ms += call.duration * 1000
+        if call.excinfo is None:
+            # A subtest that failed was seen before as a call of its own; the test's own end does not undo it.
+            if call.when == "call" and self.outcome is Outcome.NOT_RUN:
+                self.outcome, self.reason = Outcome.PASSED, ""
+            return None
+        error = call.excinfo.value
+        outcome, reason = verdict(error, owner=owner)
+        if call.when == "teardown":
+            outcome, reason = Outcome.BROKEN, f"cleaning up failed: {reason}"
+        if self.outcome not in {Outcome.FAILED, Outcome.BROKEN}:
+            self.outcome, self.reason = outcome, reason
+        plain = isinstance(error, (DryRunError, Blocked)) or (self.record is not None and bool(self.record.blockers()))
+        return reason if plain else None
+
+    def settle(self) -> None:
+        """Let the findings speak: an open blocker fails a check that says nothing worse, a waived one waives it."""
+        if self.record is None or self.outcome not in {Outcome.PASSED, Outcome.WAIVED, Outcome.NOT_APPLICABLE}:
+            return
+        blockers = self.record.blockers()
+        waived = [item for item in self.record.findings if item.waived and item.severity is Severity.BLOCKER]
+        if blockers:
+            self.outcome, self.reason = Outcome.FAILED, "\n".join(finding.message for finding in blockers)
+        elif waived and self.outcome is Outcome.PASSED:
+            self.outcome = Outcome.WAIVED
+            self.reason = "; ".join(f"{item.rule} waived: {item.evidence['waiver']}" for item in waived)
+
+    def finished(self, slug: str) -> CheckRecord:
+        """The record of the check after its last phase."""
+        self.settle()
+        facts, findings = (self.record.facts, self.record.findings) if self.record else ([], [])
+        return CheckRecord(slug, self.outcome, self.reason, round(self.duration_ms, 3), tuple(facts), tuple(findings))
+
+
+def verdict(error: BaseException, *, owner: str | None) -> tuple[Outcome, str]:
+    """What an exception says of its check: untrue claims and a failing world are red, anything else broke the check."""
+    if isinstance(error, NotApplicable):
+        return Outcome.NOT_APPLICABLE, error.reason
+    if isinstance(error, pytest.skip.Exception):
+        return Outcome.SKIPPED, str(error.msg)
+    if isinstance(error, Blocked):
+        return Outcome.BLOCKED, str(error)
+    if owner is not None:
+        return Outcome.BLOCKED, f"blocked by {owner}: {_first(error)}"
+    if isinstance(error, (AssertionError, DryRunError, pytest.fail.Exception)):
+        return Outcome.FAILED, str(error) or "an assertion failed without a message"
+    return Outcome.BROKEN, f"{type(error).__name__}: {error}"
+
+
+def _first(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

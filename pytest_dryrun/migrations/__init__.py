@@ -1,0 +1,117 @@
+"""Migrations as a project keeps them: what is on disk, what the database says it has, and how they are applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import psycopg
+
+from pytest_dryrun.postgres.connection import Conninfo
+from pytest_dryrun.values import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a migration file.
+
+    `sql` is without the comments before it, `line` is where it starts (1-based), `tag` the command as Postgres would
+    tag it (`CREATE INDEX`, `ALTER TABLE`, `DO`, `UPDATE`...), upper case, `""` where unknown.
+    """
+
+    sql: str
+    line: int
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class InlineWaiver:
+    """`-- dryrun: allow RULE because REASON`, above the statement at `line`; without a reason `reason` is empty."""
+
+    rule: str
+    reason: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One migration on disk. `path` is for people, `sql` the text that is sent, `checksum` lower-case SHA-256 hex."""
+
+    name: str
+    path: str
+    sql: str
+    checksum: str
+    statements: tuple[Statement, ...]
+    waivers: tuple[InlineWaiver, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What disk and database say together, at one moment.
+
+    `mode` is how a file is executed, `whole-file` or `per-statement`, and `mode_reason` why.
+    `findings` carry every state that is not simply applied or pending (drift, edited, missing or failed migrations).
+    """
+
+    tool: str
+    version: str
+    mode: str
+    mode_reason: str
+    applied: tuple[str, ...]
+    pending: tuple[Migration, ...]
+    current: str | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What an apply did: names in order, wall time, the server's notices (cut at a sensible length)."""
+
+    applied: tuple[str, ...]
+    duration_ms: float
+    notices: tuple[str, ...] = ()
+    output: str = ""
+    warnings: tuple[str, ...] = field(default=())
+
+
+class Observer(Protocol):
+    """Watches an apply on a disposable copy, statement by statement."""
+
+    def connected(self, connection: psycopg.Connection[Any]) -> None:
+        """The migrating session is open; it must not be used for queries later than this call."""
+        ...
+
+    def before(self, migration: str, statement: Statement) -> None:
+        """The statement is sent next."""
+        ...
+
+    def after(self, migration: str, statement: Statement, duration_ms: float) -> None:
+        """The statement ended, well or not."""
+        ...
+
+
+class Migrations(Protocol):
+    """A migration tool's folder, history and way of applying."""
+
+    @property
+    def tool(self) -> str:
+        """`prisma` or `sql`."""
+        ...
+
+    def folder(self) -> tuple[Migration, ...]:
+        """Read the folder in the order the tool applies it; raises ConfigurationError for what it could not run."""
+        ...
+
+    def status(self, connection: psycopg.Connection[Any]) -> Status:
+        """Compare folder and history, read-only; raises TargetUnusable when the history cannot be read."""
+        ...
+
+    def deploy(
+        self, conninfo: Conninfo, *, timeout_s: float, through: str | None = None, observer: Observer | None = None
+    ) -> Deployment:
+        """Apply what is pending (up to and including `through`), with the tool's own bookkeeping.
+
+        With an `observer` the statements of a file are stepped one by one, inside one transaction where the tool would
+        have sent the file whole, so that each can be watched. Raises MigrationFailed.
+        """
+        ...

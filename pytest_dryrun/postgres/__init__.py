@@ -1,0 +1,1 @@
+"""Speaking to Postgres: connections, catalogs, fingerprints, backups, disposable servers."""

@@ -1,0 +1,124 @@
+"""The catalog of a database as one comparable value: everything of a schema that pg_dump would write.
+
+The values are read under `search_path = pg_catalog`, so that every name comes with its schema.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import pq
+
+from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.postgres.catalog_definitions import definition
+from pytest_dryrun.postgres.catalog_names import last
+from pytest_dryrun.postgres.catalog_queries import queries
+
+# Names are spelled out under this search path; compiling catalog queries costs ten times what running them does.
+SETTINGS = {"search_path": "pg_catalog", "statement_timeout": "120s", "jit": "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogObject:
+    """One object of a database.
+
+    `identity` is its quoted, qualified name; `parent` the table that a column, constraint, index, trigger, rule or
+    policy belongs to; `name` and `schema` are bare.
+    `attributes` is what is compared, `definition` the SQL that would make it.
+    `oid`, `number` (a column's attnum), `position` and `details` are this database's own and never compared.
+    """
+
+    kind: str
+    identity: str
+    oid: int = field(compare=False)
+    definition: str = field(repr=False)
+    attributes: Mapping[str, Any]
+    parent: str | None = None
+    name: str = ""
+    schema: str = ""
+    number: int = field(default=0, compare=False)
+    position: int = field(default=0, compare=False)
+    details: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All objects of one database, in an order that does not depend on their oids."""
+
+    version_num: int = field(compare=False)
+    objects: tuple[CatalogObject, ...] = field(repr=False)
+    _named: Mapping[tuple[str, str], CatalogObject] = field(init=False, compare=False, repr=False)
+    _of_tables: Mapping[tuple[str, str], tuple[CatalogObject, ...]] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        children: dict[tuple[str, str], tuple[CatalogObject, ...]] = {}
+        for item in self.objects:
+            if item.parent is not None:
+                key = (item.parent, item.kind)
+                children[key] = (*children.get(key, ()), item)
+        object.__setattr__(self, "_named", {(item.kind, item.identity): item for item in self.objects})
+        object.__setattr__(self, "_of_tables", children)
+
+    def of_kind(self, *kinds: str) -> tuple[CatalogObject, ...]:
+        """The objects of these kinds."""
+        return tuple(item for item in self.objects if item.kind in kinds)
+
+    def find(self, kind: str, identity: str) -> CatalogObject | None:
+        """The object of this kind and name."""
+        return self._named.get((kind, identity))
+
+    def children(self, table: str, kind: str) -> tuple[CatalogObject, ...]:
+        """What belongs to a table; columns in their order."""
+        return self._of_tables.get((table, kind), ())
+
+
+def read_catalog(connection: psycopg.Connection[Any]) -> Catalog:
+    """Read the catalog in one repeatable-read transaction, or in the one that is open already.
+
+    Raises TargetUnusable when the server refuses or does not answer in time.
+    """
+    version_num = connection.info.server_version
+    idle = connection.info.transaction_status is pq.TransactionStatus.IDLE
+    try:
+        with connection.transaction():
+            if idle:
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            old = {
+                name: connection.execute("SELECT current_setting(%s)", (name,)).fetchall()[0][0] for name in SETTINGS
+            }
+            _set(connection, SETTINGS)
+            with connection.pipeline():
+                cursors = [connection.execute(query) for query in queries(version_num)]
+            rows = [row for cursor in cursors for row in cursor.fetchall()]
+            _set(connection, old)
+    except psycopg.Error as error:
+        raise TargetUnusable(
+            f"The catalog could not be read: {' '.join(str(error).split())}",
+            "Without it nothing can be said about the schema, so the dry run cannot go on.",
+            "Check that the user may read the system catalogs and that the server is healthy.",
+        ) from error
+    return Catalog(version_num, tuple(_objects(rows)))
+
+
+def _set(connection: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
+    for item in settings.items():
+        connection.execute("SELECT set_config(%s, %s, true)", item)
+
+
+def _objects(rows: Sequence[Sequence[Any]]) -> Iterator[CatalogObject]:
+    columns: dict[str, list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
+    for kind, _, _, _, _, identity, parent, _, attributes, _ in sorted(rows, key=lambda row: row[7]):
+        if kind == "column":
+            columns[parent].append((last(identity), attributes))
+    for kind, oid, number, schema, name, identity, parent, position, attributes, details in sorted(rows, key=_order):
+        text = definition(kind, identity, parent, attributes, columns=columns.get(identity, ()), details=details)
+        yield CatalogObject(kind, identity, oid, text, attributes, parent, name, schema, number, position, details)
+
+
+def _order(row: Sequence[Any]) -> tuple[Any, ...]:
+    kind, identity, parent, position = row[0], row[5], row[6], row[7]
+    return (parent or identity, parent is not None, kind, position, identity)

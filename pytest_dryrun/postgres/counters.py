@@ -1,0 +1,51 @@
+"""How many tuples were inserted, updated and deleted per table, as the server's cumulative statistics count them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+from pytest_dryrun.postgres.connection import Conninfo, connect
+
+_QUERY = "SELECT relid::int8, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables"
+# Since PostgreSQL 15 a session reports before it leaves this list (pgstat_shutdown_hook, pgstat_beshutdown_hook).
+_REPORTS_BEFORE_IT_LEAVES = 150000
+_OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+
+@dataclass(frozen=True, slots=True)
+class TupleCounters:
+    """Tuples of one table since its statistics began; rolled-back changes count too, TRUNCATE does not."""
+
+    inserted: int
+    updated: int
+    deleted: int
+
+
+def tuple_counters(
+    conninfo: Conninfo, *, settled_s: float = 1.0, timeout_s: float = 15.0
+) -> Mapping[int, TupleCounters]:
+    """Read the counters by oid once they stood still for `settled_s`, or nobody else is there who might report.
+
+    Take the difference of two readings. Sessions report when they end, else at most a second (while busy) or ten (when
+    idle) late; the manual's page on cumulative statistics. So disconnect whoever wrote before. After `timeout_s` the
+    last reading counts.
+    """
+    with closing(connect(conninfo, statement_timeout_s=timeout_s)) as connection:
+        deadline = time.monotonic() + timeout_s
+        leave_at_once = connection.info.server_version >= _REPORTS_BEFORE_IT_LEAVES
+        last, since = connection.execute(_QUERY).fetchall(), time.monotonic()
+        while time.monotonic() < min(since + settled_s, deadline):
+            alone = leave_at_once and connection.execute(_OTHERS).fetchone() == (0,)
+            if not alone:
+                time.sleep(min(0.02, settled_s))
+            connection.execute("SELECT pg_stat_clear_snapshot()")
+            current = connection.execute(_QUERY).fetchall()
+            if alone:
+                last = current
+                break
+            if sorted(current) != sorted(last):
+                last, since = current, time.monotonic()
+    return {oid: TupleCounters(*counts) for oid, *counts in last}

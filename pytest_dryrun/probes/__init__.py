@@ -1,0 +1,1 @@
+"""Asking the running application: API, latency, resources, statement statistics, bugs."""

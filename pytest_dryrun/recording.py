@@ -1,0 +1,57 @@
+"""What a check says of itself: facts, findings, and that it does not apply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+from _pytest.outcomes import Skipped  # pytest.skip.Exception, by a name that can be subclassed
+
+from pytest_dryrun.values import Fact, Finding, Json, Severity
+
+
+class Unmet(AssertionError):
+    """The claim of a check is untrue; the text names every blocking finding."""
+
+
+class NotApplicable(Skipped):
+    """The configuration itself says that this check does not apply to the target."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not applicable: {reason}", _use_item_location=True)
+        self.reason = reason
+
+
+class Record:
+    """The `record` fixture: one check's facts and findings, in the order in which they were found."""
+
+    def __init__(self, waive: Callable[[Finding], Finding]) -> None:
+        self._waive = waive
+        self.facts: list[Fact] = []
+        self.findings: list[Finding] = []
+
+    def fact(self, name: str, value: Json, unit: str = "") -> None:
+        """Record something measured; `unit` is `bytes`, `ms`, `s`, `percent` or empty."""
+        self.facts.append(Fact(name, value, unit))
+
+    def note(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Record findings and go on; a blocker fails the check at its end. Returns them with waivers applied."""
+        noted = [self._waive(finding) for finding in findings]
+        for finding in noted:
+            if finding not in self.findings:
+                self.findings.append(finding)
+        return noted
+
+    def judge(self, findings: Iterable[Finding]) -> None:
+        """Record findings and end the check here if any of them blocks."""
+        self.note(findings)
+        if blockers := self.blockers():
+            raise Unmet("\n".join(finding.message for finding in blockers))
+
+    def blockers(self) -> list[Finding]:
+        """The findings so far that fail this check: blocking and not waived."""
+        return [finding for finding in self.findings if finding.severity is Severity.BLOCKER and not finding.waived]
+
+    def not_applicable(self, reason: str) -> NoReturn:
+        """End the check: the configuration says that it does not apply, for this reason."""
+        raise NotApplicable(reason)

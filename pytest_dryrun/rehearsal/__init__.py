@@ -1,0 +1,1 @@
+"""What a migration did to a copy: recorder, stall probes, effects, advice."""

@@ -1,0 +1,146 @@
+"""New columns and their defaults: can old writers live with them, and does a row really get what was declared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from pytest_dryrun.migrations import Migration
+from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
+from pytest_dryrun.postgres.catalog_names import bare, parts
+from pytest_dryrun.rehearsal.effects_places import Place, find, words
+from pytest_dryrun.rehearsal.effects_rows import BOOKKEEPING, count_rows, finding
+from pytest_dryrun.values import Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class NewColumn:
+    """A column that was not there before.
+
+    `table` is its table's name now, `table_before` its name then, None for a new table.
+    """
+
+    table: str
+    table_before: str | None
+    column: CatalogObject
+
+    @property
+    def default(self) -> str | None:
+        """The declared default, None where there is none or the value is computed or counted."""
+        return self.column.attributes.get("default")
+
+
+def new_columns(before: Catalog, after: Catalog) -> tuple[NewColumn, ...]:
+    """The columns that came, of old and new tables; `after` is the same database or a copy made from a template."""
+    tables = {item.oid: item.identity for item in before.of_kind("table")}
+    known = {(item.oid, item.number) for item in before.of_kind("column")}
+    ours = {item.identity for item in after.of_kind("table") if item.name not in BOOKKEEPING}
+    return tuple(
+        NewColumn(str(item.parent), tables.get(item.oid), item)
+        for item in after.of_kind("column")
+        if (item.oid, item.number) not in known and item.parent in ours
+    )
+
+
+def column_findings(
+    before: Catalog,
+    after: Catalog,
+    template: psycopg.Connection[Any],
+    after_connection: psycopg.Connection[Any],
+    migrations: Sequence[Migration],
+) -> tuple[Finding, ...]:
+    """`required-column` and `unsafe-default`: what rows or writers of the running release cannot satisfy.
+
+    `template` is the untouched copy, where rows are counted; `after_connection` the rehearsed one, where it
+    is seen whether a volatile default reached the rows that were there.
+    """
+    found = []
+    for new in new_columns(before, after):
+        if new.table_before is None:
+            continue
+        name = bare(parts(new.column.identity)[-1])
+        place = find(migrations, [bare(parts(new.table)[-1]), name], ["add", "alter"])
+        counted = count_rows(template, new.table_before)
+        rows = counted[0] if isinstance(counted, tuple) else None
+        if new.column.attributes["not_null"] and not _has_value(new.column, after):
+            found.append(_required(new, rows, place))
+        volatile = volatile_functions(new.column)
+        reached = count_rows(after_connection, new.table, new.column.name)
+        untouched = isinstance(reached, tuple) and reached[0] > 0 and reached[1] == 0
+        if volatile and not untouched and _added_with_default(place):
+            found.append(_volatile(new, rows, volatile, place))
+    found += _tightened(before, after, migrations)
+    return tuple(found)
+
+
+def _has_value(column: CatalogObject, catalog: Catalog) -> bool:
+    """Whether a writer that does not name the column still satisfies NOT NULL."""
+    if any(key in column.attributes for key in ("default", "identity", "expression")):
+        return True
+    domain = catalog.find("domain", column.attributes["type"])
+    return domain is not None and "default" in domain.attributes
+
+
+def _required(new: NewColumn, rows: int | None, place: Place) -> Finding:
+    held = "no rows yet" if rows == 0 else f"{rows:,} rows" if rows is not None else "rows that could not be counted"
+    said = (
+        f"Column {new.column.identity} is NOT NULL without a default, added {place} to a table with {held}: every "
+        "INSERT of the running "
+    )
+    said += "release fails. Give it a default, or add it nullable, fill it, and set NOT NULL in a later release."
+    severity = Severity.WARNING if rows == 0 else Severity.BLOCKER
+    return finding("required-column", severity, said, place, new.table, {"column": new.column.name, "rows": rows})
+
+
+def _tightened(before: Catalog, after: Catalog, migrations: Sequence[Migration]) -> list[Finding]:
+    """Columns that were there and that a writer must name now: NOT NULL was set, or the default went."""
+    known = {(item.oid, item.number): item for item in before.of_kind("column")}
+    found = []
+    for item in after.of_kind("column"):
+        old = known.get((item.oid, item.number))
+        if old is None or bare(parts(str(item.parent))[-1]) in BOOKKEEPING or not item.attributes["not_null"]:
+            continue
+        if _has_value(item, after) or not (_has_value(old, before) or not old.attributes["not_null"]):
+            continue
+        place = find(migrations, [bare(parts(str(item.parent))[-1]), item.name], ["alter", "set"])
+        said = (
+            f"Column {item.identity} must be given by every writer now (NOT NULL, no default), changed {place}: "
+            "an INSERT of the running "
+        )
+        said += "release that leaves it out fails. Make sure that none does, or keep a default."
+        found.append(finding("required-column", Severity.WARNING, said, place, item.parent, {"column": item.name}))
+    return found
+
+
+def _added_with_default(place: Place) -> bool:
+    """Whether the statement that adds the column gives the default at once; where it is not known, it is taken to."""
+    if place.statement is None:
+        return True
+    found = set(words(place.statement.sql))
+    return (
+        bool(found & {"default", "serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"})
+        or place.statement.tag == "DO"
+    )
+
+
+def volatile_functions(column: CatalogObject) -> tuple[str, ...]:
+    """The volatile functions that a column's default calls, as the server's parsed expression names them."""
+    return tuple(column.details.get("volatile") or ())
+
+
+def _volatile(new: NewColumn, rows: int | None, functions: Sequence[str], place: Place) -> Finding:
+    held = f"{rows:,} rows" if rows is not None else "rows that could not be counted"
+    said = (
+        f"Column {new.column.identity} gets a volatile default ({', '.join(functions)}), added {place}: all of "
+        f"the table's {held} are "
+    )
+    said += (
+        "rewritten while nobody can read it. Add the column without a default, set the default after, and fill "
+        "old rows in batches."
+    )
+    severity = Severity.WARNING if rows == 0 else Severity.BLOCKER
+    evidence = {"column": new.column.name, "rows": rows, "default": new.default}
+    return finding("unsafe-default", severity, said, place, new.table, evidence)

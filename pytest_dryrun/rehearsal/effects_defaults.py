@@ -1,0 +1,249 @@
+"""Defaults of new columns, inserted and read back; every row is rolled back.
+
+A rolled-back INSERT leaves one trace: sequences behind serial columns go on by one (manual: "Sequence Manipulation
+Functions").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
+from pytest_dryrun.postgres.catalog_names import identifier
+from pytest_dryrun.rehearsal.effects_columns import NewColumn, new_columns, volatile_functions
+from pytest_dryrun.rehearsal.effects_places import Place
+from pytest_dryrun.rehearsal.effects_rows import finding
+from pytest_dryrun.values import Finding, Severity
+
+# An expression that gives a value no row has yet, by the beginning of the type's name; {0} is the column, {1} the
+# table.
+FRESH = {
+    "uuid": "pg_catalog.gen_random_uuid()",
+    "smallint": "(SELECT coalesce(max({0}), 0) + 1 FROM {1})",
+    "integer": "(SELECT coalesce(max({0}), 0) + 1 FROM {1})",
+    "bigint": "(SELECT coalesce(max({0}), 0) + 1 FROM {1})",
+    "numeric": "(SELECT coalesce(max({0}), 0) + 1 FROM {1})",
+    "text": "pg_catalog.md5(pg_catalog.random()::text)",
+    "character": "pg_catalog.md5(pg_catalog.random()::text)",
+    "timestamp": "pg_catalog.clock_timestamp()",
+}
+# A value that will do where there is no row to take one from.
+PLAIN = {
+    "boolean": "false",
+    "smallint": "1",
+    "integer": "1",
+    "bigint": "1",
+    "numeric": "1",
+    "real": "1",
+    "double": "1",
+    "date": "now()",
+}
+PLAIN |= {
+    "text": "'x'",
+    "character": "'x'",
+    "timestamp": "now()",
+    "time": "'12:00'",
+    "json": "'{{}}'",
+    "jsonb": "'{{}}'",
+}
+PLAIN |= {"uuid": "pg_catalog.gen_random_uuid()", "bytea": "''", "interval": "'1 day'"}
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultReadback:
+    """What a new column's default came to. `verified` is None where no row could be made, with the reason.
+
+    `rows` existed when it was read; `rows_null` of them hold NULL. Both are None for a table that is new.
+    """
+
+    table: str
+    column: str
+    default: str
+    verified: bool | None
+    reason: str = ""
+    rows: int | None = None
+    rows_null: int | None = None
+
+    @property
+    def outcome(self) -> str:
+        """One short line for the page."""
+        if self.verified:
+            return f"{self.default}, inserted and read back"
+        return f"{self.default}, {'WRONG' if self.verified is False else 'not verified'}: {self.reason}"
+
+
+def columns_default_readback(
+    connection: psycopg.Connection[Any], before: Catalog, after: Catalog
+) -> tuple[DefaultReadback, ...]:
+    """Insert a row into each table that has a new column with a default, read the value back, and roll back.
+
+    A row is made like one that is there: its keys fresh, the new columns left out, so that their defaults act.
+    """
+    fresh = [new for new in new_columns(before, after) if new.default is not None]
+    tables = dict.fromkeys(new.table for new in fresh)
+    results: list[DefaultReadback] = []
+    for table in tables:
+        results += _read_back(connection, after, table, [new for new in fresh if new.table == table])
+    return tuple(results)
+
+
+def default_findings(readbacks: Sequence[DefaultReadback]) -> tuple[Finding, ...]:
+    """A default that new rows do not get is a blocker; one that old rows never got or not verified, a warning."""
+    found = []
+    for item in readbacks:
+        evidence = {"column": item.column, "default": item.default, "rows": item.rows, "rows_null": item.rows_null}
+        start = f"The default {item.default} of {item.table}, column {item.column},"
+        if item.verified is False:
+            said = f"{start} does not reach a new row: {item.reason} Look for a trigger or rule that sets the column."
+            found.append(finding("unsafe-default", Severity.BLOCKER, said, Place(), item.table, evidence))
+        elif item.verified is None:
+            said = f"{start} was not verified: {item.reason}"
+            found.append(finding("unsafe-default", Severity.WARNING, said, Place(), item.table, evidence))
+        if item.rows_null:
+            said = (
+                f"{start} holds for new rows only: {item.rows_null:,} of {item.rows:,} rows that were there hold "
+                "NULL. Fill them in "
+            )
+            said += "batches, or make sure that readers expect NULL."
+            found.append(finding("unsafe-default", Severity.WARNING, said, Place(), item.table, evidence))
+    return tuple(found)
+
+
+def _read_back(
+    connection: psycopg.Connection[Any], catalog: Catalog, table: str, fresh: Sequence[NewColumn]
+) -> list[DefaultReadback]:
+    try:
+        counts = [
+            _existing(connection, table, new.column.name) if new.table_before is not None else (None, None)
+            for new in fresh
+        ]
+    except psycopg.Error as error:
+        reason = f"the rows could not be read: {_said(error)}"
+        return [DefaultReadback(table, new.column.name, str(new.default), None, reason) for new in fresh]
+    volatile = [bool(volatile_functions(new.column)) for new in fresh]
+    names, values = _row(catalog, table)
+    shown = []
+    for new, changing in zip(fresh, volatile, strict=True):
+        column = sql.Identifier(new.column.name)
+        shown.append(sql.SQL("{}::text").format(column))
+        expected = sql.SQL(f"CAST(({new.default}) AS {new.column.attributes['type']})::text")
+        right = sql.SQL("{} IS NOT NULL") if changing else sql.SQL("{}::text IS NOT DISTINCT FROM {}")
+        shown.append(right.format(column, expected))
+    try:
+        row = _insert(connection, table, names, values, shown)
+    except psycopg.Error as error:
+        reason = f"no row could be made: {_said(error)}"
+        return [
+            DefaultReadback(table, new.column.name, str(new.default), None, reason, *count)
+            for new, count in zip(fresh, counts, strict=True)
+        ]
+    results = []
+    for position, (new, count) in enumerate(zip(fresh, counts, strict=True)):
+        if row is None:
+            verdict, reason = None, "the INSERT made no row; a rule or trigger takes it."
+        else:
+            verdict = bool(row[2 * position + 1])
+            reason = (
+                "" if verdict else f"it holds {'NULL' if row[2 * position] is None else repr(row[2 * position][:200])}."
+            )
+        results.append(DefaultReadback(table, new.column.name, str(new.default), verdict, reason, *count))
+    return results
+
+
+def _said(error: psycopg.Error) -> str:
+    """The server's first line; its DETAIL would show a row's values."""
+    return (error.diag.message_primary or str(error)).strip()
+
+
+def _existing(connection: psycopg.Connection[Any], table: str, column: str) -> tuple[int, int]:
+    query = sql.SQL("SELECT count(*), count(*) - count({}) FROM {}").format(sql.Identifier(column), identifier(table))
+    with connection.transaction():
+        row = connection.execute(query).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def _insert(
+    connection: psycopg.Connection[Any],
+    table: str,
+    names: Sequence[sql.Identifier],
+    values: Sequence[sql.Composable],
+    shown: Sequence[sql.Composable],
+) -> tuple[Any, ...] | None:
+    parts = sql.SQL(", ").join(names), sql.SQL(", ").join(values), sql.SQL(", ").join(shown)
+    if names:
+        # One row in any case: from one that is there, or from nothing where the table is empty.
+        text = sql.SQL(
+            "INSERT INTO {0} ({1}) SELECT {2} FROM (SELECT) one LEFT JOIN (SELECT * FROM {0} LIMIT 1) model ON "
+            "true RETURNING {3}"
+        )
+    else:
+        text = sql.SQL("INSERT INTO {0} DEFAULT VALUES RETURNING {3}")
+    query = text.format(identifier(table), *parts)
+    with connection.transaction(force_rollback=True):
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        return connection.execute(query).fetchone()
+
+
+def _row(catalog: Catalog, table: str) -> tuple[list[sql.Identifier], list[sql.Composable]]:
+    """Columns that must be given and the expressions that give them; all others are left to their defaults."""
+    unique = {
+        name
+        for item in catalog.children(table, "index")
+        if item.details["unique"]
+        for name in _index_columns(catalog, item)
+    }
+    parents = {
+        column: (item.details["referenced"], parent)
+        for item in catalog.children(table, "constraint")
+        if item.attributes["type"] == "foreign key"
+        for column, parent in zip(item.details["columns"], item.details["referenced_columns"], strict=True)
+    }
+    names: list[sql.Identifier] = []
+    values: list[sql.Composable] = []
+    for column in catalog.children(table, "column"):
+        facts = column.attributes
+        if any(key in facts for key in ("default", "identity", "expression")) or not (
+            facts["not_null"] or column.name in unique
+        ):
+            continue
+        names.append(sql.Identifier(column.name))
+        model = sql.Identifier("model", column.name)
+        if column.name in unique and column.name not in parents:
+            value = _of_type(FRESH, facts["type"], column.name, table)
+            length = facts["type"].startswith("character") and sql.SQL("CAST({} AS {})").format(
+                value, sql.SQL(facts["type"])
+            )
+            values.append(length or value)
+        elif column.name in parents:
+            parent, referenced = parents[column.name]
+            some = sql.SQL("(SELECT {} FROM {} LIMIT 1)").format(sql.Identifier(referenced), identifier(parent))
+            values.append(sql.SQL("coalesce({}, {})").format(model, some))
+        else:
+            values.append(sql.SQL("coalesce({}, {})").format(model, _plain(catalog, facts["type"], column.name, table)))
+    return names, values
+
+
+def _index_columns(catalog: Catalog, index: CatalogObject) -> list[str]:
+    numbers = set(index.details["keys"])
+    return [column.name for column in catalog.children(str(index.parent), "column") if column.number in numbers]
+
+
+def _plain(catalog: Catalog, type_name: str, column: str, table: str) -> sql.Composable:
+    enum = catalog.find("enum", type_name)
+    if enum and enum.attributes.get("labels"):
+        return sql.Literal(enum.attributes["labels"][0])
+    if type_name.endswith("[]"):
+        return sql.SQL("'{{}}'").format()
+    return _of_type(PLAIN, type_name, column, table)
+
+
+def _of_type(expressions: dict[str, str], type_name: str, column: str, table: str) -> sql.Composable:
+    for start, expression in expressions.items():
+        if type_name.startswith(start):
+            return sql.SQL(expression).format(sql.Identifier(column), identifier(table))
+    return sql.SQL("NULL")

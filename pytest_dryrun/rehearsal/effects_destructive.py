@@ -1,0 +1,348 @@
+"""What the rehearsed migrations destroyed: objects that held data, rows, values, names in use.
+
+Judged on what happened on the copy, by the catalogs' difference and the tables' comparison.
+The migrations' text only tells where.
+How many rows and values were there is counted in the untouched template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from pytest_dryrun.migrations import Migration
+from pytest_dryrun.postgres.catalog_difference import Action, CatalogChange
+from pytest_dryrun.postgres.catalog_names import bare, parts
+from pytest_dryrun.rehearsal.effects_places import Place, Write, find, writes
+from pytest_dryrun.rehearsal.effects_rows import count_rows, finding, is_bookkeeping
+from pytest_dryrun.values import Change, Finding, Severity, TableComparison
+
+IN_USE = (
+    "table",
+    "foreign table",
+    "column",
+    "enum value",
+    "view",
+    "materialized view",
+    "schema",
+    "enum",
+    "function",
+    "procedure",
+)
+# Dropping these loses no row, but what used them fails or works otherwise. Foreign keys are judged with the foreign
+# keys.
+NO_ROWS: tuple[str, ...] = (
+    "view",
+    "materialized view",
+    "foreign table",
+    "function",
+    "procedure",
+    "aggregate",
+    "trigger",
+    "constraint",
+    "index",
+    "sequence",
+)
+NO_ROWS += (
+    "policy",
+    "rule",
+    "enum",
+    "domain",
+    "composite type",
+    "range type",
+    "base type",
+    "extension",
+    "publication",
+    "event trigger",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What every judgement needs."""
+
+    changes: Sequence[CatalogChange]
+    comparisons: Sequence[TableComparison]
+    template: psycopg.Connection[Any]
+    migrations: Sequence[Migration]
+    writes: Sequence[Write]
+
+
+def destructive(
+    changes: Sequence[CatalogChange],
+    comparisons: Sequence[TableComparison],
+    template: psycopg.Connection[Any],
+    migrations: Sequence[Migration],
+) -> tuple[Finding, ...]:
+    """Every destructive effect, with the table, the rows, and the migration and line where they can be told.
+
+    `template` is connected to the untouched copy that the migrations did not see.
+    A count that fails or takes too long does not make the loss smaller: it stays a blocker and says so.
+    """
+    scene = _Scene(changes, comparisons, template, migrations, writes(migrations))
+    found: list[Finding] = []
+    for change in changes:
+        if is_bookkeeping(change.parent or change.identity):
+            continue
+        if change.action is Action.DROPPED:
+            found += _dropped(scene, change)
+        elif change.action is Action.RENAMED and change.kind in IN_USE:
+            found.append(_renamed(scene, change))
+        elif change.kind == "enum" and change.old and change.new:
+            found += _labels_gone(scene, change)
+    for comparison in comparisons:
+        if not is_bookkeeping(comparison.table):
+            found += _rows(scene, comparison)
+    return tuple(found)
+
+
+def _dropped(scene: _Scene, change: CatalogChange) -> Iterator[Finding]:
+    names = [bare(part) for part in parts(change.identity)]
+    if change.kind == "table":
+        yield _table_dropped(scene, change, names)
+    elif change.kind == "column":
+        yield _column_dropped(scene, change)
+    elif change.kind == "schema":
+        yield _schema_dropped(scene, change)
+    elif change.kind in NO_ROWS and not (
+        change.kind == "constraint" and change.old and change.old.attributes["type"] == "foreign key"
+    ):
+        if change.kind == "sequence" and change.old and change.old.attributes.get("owned_by"):
+            return
+        named = (
+            bare(change.identity.split("(", maxsplit=1)[0].rpartition(".")[2]) if "(" in change.identity else names[-1]
+        )
+        place = find(scene.migrations, [named], ["drop"])
+        on = f" on {change.parent}" if change.parent else ""
+        yield finding(
+            "object-dropped",
+            Severity.WARNING,
+            f"{change.kind.capitalize()} {change.identity}{on} is dropped {place}. No row is lost with it, but "
+            "what relies on it fails or "
+            "works otherwise: make sure that the running release does not.",
+            place,
+            change.parent,
+            {"kind": change.kind, "object": change.identity},
+        )
+
+
+def _table_dropped(scene: _Scene, change: CatalogChange, names: Sequence[str]) -> Finding:
+    with_schema = any(other.kind == "schema" and other.identity == parts(change.identity)[0] for other in scene.changes)
+    place = find(scene.migrations, names if with_schema else names[-1:], ["drop"])
+    counted = count_rows(scene.template, change.identity)
+    again = any(other.action is Action.CREATED and other.identity == change.identity for other in scene.changes)
+    held = f"with {counted[0]:,} rows" if isinstance(counted, tuple) else f"whose rows could not be counted ({counted})"
+    empty = isinstance(counted, tuple) and counted[0] == 0
+    return finding(
+        "table-dropped",
+        Severity.WARNING if empty else Severity.BLOCKER,
+        f"Table {change.identity} {held} is dropped "
+        f"{place}{', and an empty one made under its name' if again else ''}. "
+        "Stop using it in one release, and drop it in a later migration, after its rows were archived.",
+        place,
+        change.identity,
+        {"rows": counted[0] if isinstance(counted, tuple) else None},
+    )
+
+
+def _column_dropped(scene: _Scene, change: CatalogChange) -> Finding:
+    table, column = str(change.parent), bare(parts(change.identity)[-1])
+    place = find(scene.migrations, [bare(parts(table)[-1]), column], ["drop"])
+    counted = count_rows(scene.template, table, column)
+    if isinstance(counted, tuple):
+        rows, values = counted
+        held = f"which holds {values:,} values in {rows:,} rows"
+        evidence: dict[str, Any] = {"column": column, "rows": rows, "non_null": values}
+    else:
+        rows, values, held, evidence = (
+            None,
+            None,
+            f"whose values could not be counted ({counted})",
+            {"column": column, "rows": None},
+        )
+    return finding(
+        "column-dropped",
+        Severity.WARNING if values == 0 else Severity.BLOCKER,
+        f"Column {change.identity}, {held}, is dropped {place}. "
+        "Stop reading and writing it in one release, and drop it in a later one, after its values were moved or "
+        "archived.",
+        place,
+        table,
+        evidence,
+    )
+
+
+def _schema_dropped(scene: _Scene, change: CatalogChange) -> Finding:
+    place = find(scene.migrations, [bare(change.identity)], ["drop"])
+    tables = [
+        other.identity
+        for other in scene.changes
+        if other.action is Action.DROPPED and other.kind == "table" and parts(other.identity)[0] == change.identity
+    ]
+    counted = [count_rows(scene.template, table) for table in tables]
+    known = [count[0] for count in counted if isinstance(count, tuple)]
+    rows = sum(known)
+    lost = rows > 0 or len(known) < len(counted)
+    unknown = "" if len(known) == len(counted) else f", and {len(counted) - len(known)} tables could not be counted"
+    return finding(
+        "schema-dropped",
+        Severity.BLOCKER if lost else Severity.WARNING,
+        f"Schema {change.identity} with {len(tables)} tables and {rows:,} rows{unknown} is dropped {place}. "
+        "Drop what is no longer used table by table, after its rows were archived.",
+        place,
+        None,
+        {"schema": change.identity, "tables": tables, "rows": rows},
+    )
+
+
+def _renamed(scene: _Scene, change: CatalogChange) -> Finding:
+    new = str(change.renamed_to)
+    if change.kind == "enum value":
+        old_name, new_name = (
+            name.rpartition(".'")[2].removesuffix("'").replace("''", "'") for name in (change.identity, new)
+        )
+    else:
+        old_name, new_name = (bare(parts(name.split("(", maxsplit=1)[0])[-1]) for name in (change.identity, new))
+    table = change.parent if change.kind == "column" else change.identity if change.kind == "table" else None
+    place = find(scene.migrations, [old_name, new_name], ["rename", "set"])
+    return finding(
+        "renamed",
+        Severity.BLOCKER,
+        f"{change.kind.capitalize()} {change.identity} is renamed to {new} {place}. The running release still "
+        "uses the old name and fails "
+        "from that moment on: add the new one, let both live for a release, then drop the old one.",
+        place,
+        table,
+        {"kind": change.kind, "old": change.identity, "new": new},
+    )
+
+
+def _labels_gone(scene: _Scene, change: CatalogChange) -> Iterator[Finding]:
+    if change.old is None or change.new is None or change.old.oid == change.new.oid:
+        return
+    gone = [
+        label
+        for label in change.old.attributes.get("labels", ())
+        if label not in change.new.attributes.get("labels", ())
+    ]
+    if gone:
+        place = find(scene.migrations, [bare(parts(change.identity)[-1])], ["type"])
+        yield finding(
+            "object-dropped",
+            Severity.WARNING,
+            f"Enum {change.identity} is made again without {', '.join(map(repr, gone))} {place}. A release that "
+            "still writes these values "
+            "fails: take them out of use first.",
+            place,
+            None,
+            {"kind": "enum value", "object": change.identity, "values": gone},
+        )
+
+
+def _rows(scene: _Scene, comparison: TableComparison) -> Iterator[Finding]:
+    """What happened to the rows of a table that is still there."""
+    table, before = comparison.table, comparison.rows_before
+    if comparison.change in (Change.CREATED, Change.DROPPED) or before is None:
+        return
+    known = [bare(parts(name)[-1]) for name in (table, comparison.renamed_to) if name]
+    mine = [write for write in scene.writes if any(write.on(name) for name in (table, comparison.renamed_to) if name)]
+    if comparison.change is Change.ROWS_LOST:
+        yield _rows_lost(scene, comparison, mine, known[0])
+    if comparison.columns_changed or comparison.change is Change.CONTENT_CHANGED:
+        yield _content_changed(scene, comparison, mine, known[0])
+    if before > 0:
+        truncated = next((write for write in mine if write.verb == "truncate"), None)
+        if truncated and (truncated.direct or comparison.change is Change.ROWS_LOST):
+            yield finding(
+                "truncated",
+                Severity.BLOCKER,
+                f"Table {table} with {before:,} rows is emptied by TRUNCATE {truncated.place}. Delete what must "
+                "go by a WHERE, in batches, "
+                "after it was archived.",
+                truncated.place,
+                table,
+                {"rows": before},
+            )
+        yield from _unfiltered(comparison, before, mine, scene)
+    for column in comparison.not_verified:
+        place = find(scene.migrations, [known[0]], ["alter", "update"])
+        yield finding(
+            "not-verified",
+            Severity.BLOCKER,
+            f"Whether the values of {table} stayed as they were could not be verified: {column}. Compare them by hand, "
+            "and waive this finding with what you saw.",
+            place,
+            table,
+            {"column": column},
+        )
+
+
+def _culprit(scene: _Scene, mine: Sequence[Write], table: str, verbs: Sequence[str]) -> Place:
+    """The write that names the table, else the most plausible statement."""
+    direct = sorted((write for write in mine if write.verb in verbs), key=lambda write: not write.direct)
+    return direct[0].place if direct else find(scene.migrations, [table], verbs)
+
+
+def _some(keys: Sequence[str]) -> str:
+    return f" (for example {', '.join(keys[:3])})" if keys else ""
+
+
+def _rows_lost(scene: _Scene, comparison: TableComparison, mine: Sequence[Write], name: str) -> Finding:
+    place = _culprit(scene, mine, name, ["delete", "truncate", "merge", "drop"])
+    before, after = comparison.rows_before or 0, comparison.rows_after or 0
+    lost = max(before - after, min(comparison.deleted or 0, before))
+    many = f"{lost:,} of {before:,} rows" if lost else f"Some of {before:,} rows"
+    return finding(
+        "rows-lost",
+        Severity.BLOCKER,
+        f"{many} of {comparison.table} are gone{_some(comparison.keys)}, {after:,} are there afterwards; done {place}. "
+        "Archive them first, or leave them and filter when reading.",
+        place,
+        comparison.table,
+        {"rows_before": before, "rows_after": after, "rows_lost": lost or None, "keys": list(comparison.keys)},
+    )
+
+
+def _content_changed(scene: _Scene, comparison: TableComparison, mine: Sequence[Write], name: str) -> Finding:
+    columns = list(comparison.columns_changed)
+    place = _culprit(scene, mine, name, ["update", "merge"])
+    if place.line is None and columns:
+        place = find(scene.migrations, [name, columns[0]], ["alter", "type", "update"])
+    said = f"values of {', '.join(columns)}" if columns else "values"
+    return finding(
+        "content-changed",
+        Severity.BLOCKER,
+        f"Existing {said} in {comparison.table} are not what they were{_some(comparison.keys)}; changed {place}. "
+        "Write the new values to a new column, so that the old ones stay to go back to.",
+        place,
+        comparison.table,
+        {"columns": columns, "keys": list(comparison.keys), "updated": comparison.updated},
+    )
+
+
+def _unfiltered(comparison: TableComparison, before: int, mine: Sequence[Write], scene: _Scene) -> Iterator[Finding]:
+    """An UPDATE or DELETE that touched every row: by its own missing WHERE, or by the server's tuple counters."""
+    touched = (comparison.updated or 0) + (comparison.deleted or 0)
+    candidates = [write for write in mine if write.verb != "truncate" and not write.filtered]
+    for write in candidates:
+        if write.direct or touched >= before:
+            yield _every_row(comparison.table, before, touched, f"{write.verb.upper()} without a WHERE", write.place)
+    if touched >= before and not candidates:
+        place = _culprit(scene, mine, bare(parts(comparison.table)[-1]), ["update", "delete", "merge"])
+        yield _every_row(comparison.table, before, touched, "as many writes as there are rows", place)
+
+
+def _every_row(table: str, rows: int, touched: int, how: str, place: Place) -> Finding:
+    return finding(
+        "unfiltered-write",
+        Severity.BLOCKER,
+        f"Every one of the {rows:,} rows of {table} is written ({how}) {place}. The rows stay locked until the "
+        "migration ends and the table "
+        "grows by as much: write in batches with a WHERE, outside the migration.",
+        place,
+        table,
+        {"rows": rows, "touched": touched or None},
+    )

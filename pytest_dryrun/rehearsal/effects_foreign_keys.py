@@ -1,0 +1,311 @@
+"""Foreign keys before and after: dropped, loosened, left unchecked, without an index; and rows without their parent.
+
+How many rows violate a key is asked of the data itself, whatever `convalidated` says (manual: "ALTER TABLE", ADD
+table_constraint).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from pytest_dryrun.migrations import Migration
+from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
+from pytest_dryrun.postgres.catalog_difference import Action, CatalogChange
+from pytest_dryrun.postgres.catalog_names import bare, last, parts
+from pytest_dryrun.rehearsal.effects_places import Place, find
+from pytest_dryrun.rehearsal.effects_rows import count_where, finding, relation
+from pytest_dryrun.values import Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """A foreign key by names alone, so that it can be asked of any copy; column names are bare."""
+
+    name: str
+    table: str
+    columns: tuple[str, ...]
+    referenced: str
+    referenced_columns: tuple[str, ...]
+    full: bool
+    operators: tuple[str, ...]
+    temporal: bool = False
+
+    @classmethod
+    def of(cls, item: CatalogObject) -> ForeignKey:
+        """The foreign key that a constraint of a catalog is."""
+        facts = item.details
+        columns, referenced = tuple(facts["columns"]), tuple(facts["referenced_columns"])
+        operators, full = tuple(facts["operators"] or ()), facts["match"] == "f"
+        temporal = "PERIOD " in item.attributes["definition"]
+        return cls(
+            last(item.identity), str(item.parent), columns, facts["referenced"], referenced, full, operators, temporal
+        )
+
+
+def foreign_keys(
+    before: Catalog,
+    after: Catalog,
+    changes: Sequence[CatalogChange],
+    after_connection: psycopg.Connection[Any],
+    migrations: Sequence[Migration] = (),
+) -> tuple[Finding, ...]:
+    """What became of the foreign keys: dropped, loosened, new but unchecked, or slow for want of an index."""
+    found: list[Finding] = []
+    existing = {item.identity for item in before.of_kind("table")}
+    for change in changes:
+        item = change.new or change.old
+        if change.kind != "constraint" or item is None or item.attributes["type"] != "foreign key":
+            continue
+        place = find(migrations, [bare(parts(item.parent or "")[-1]), item.name], ["drop", "add", "alter", "create"])
+        if change.action is Action.DROPPED and change.old:
+            found.append(_dropped(change.old, after, after_connection, place))
+        elif change.action is Action.CHANGED and change.old and change.new:
+            found += _changed(change.old, change.new, after_connection, place)
+        if change.action is Action.CREATED and change.new:
+            if not change.new.attributes["valid"] and change.new.parent in existing:
+                found.append(_not_valid(change.new, after_connection, place))
+            if not _indexed(change.new, after):
+                found.append(_without_index(change.new, place))
+    return tuple(found)
+
+
+def _dropped(old: CatalogObject, after: Catalog, connection: psycopg.Connection[Any], place: Place) -> Finding:
+    key = ForeignKey.of(old)
+    replaced = next((item for item in _keys(after) if _same(ForeignKey.of(item), key)), None)
+    evidence = {"constraint": key.name, "columns": list(key.columns), "referenced": key.referenced}
+    start = f"Foreign key {key.name} of {key.table} to {key.referenced} is dropped {place}"
+    if replaced:
+        said = f"{start}, and {last(replaced.identity)} takes its place."
+        return finding("object-dropped", Severity.INFO, said, place, key.table, {"kind": "foreign key", **evidence})
+    tables = {item.identity for item in after.of_kind("table")}
+    columns = {item.name for item in after.children(key.table, "column")}
+    if key.table not in tables or key.referenced not in tables or not columns.issuperset(key.columns):
+        said = f"{start} together with what it joined. Nothing is left to check."
+        return finding("object-dropped", Severity.WARNING, said, place, key.table, {"kind": "foreign key", **evidence})
+    counted = count_orphans(connection, key)
+    if isinstance(counted, str):
+        said = f"{start}; whether it leaves rows without their parent could not be counted ({counted}). Keep the key."
+        return finding("orphaned-rows", Severity.BLOCKER, said, place, key.table, {**evidence, "rows": None})
+    rows, keys = counted
+    if rows:
+        said = (
+            f"{start} and leaves {rows:,} rows without their parent ({', '.join(keys)}). Keep the key, or mend "
+            "the rows first."
+        )
+        return finding(
+            "orphaned-rows", Severity.BLOCKER, said, place, key.table, {**evidence, "rows": rows, "keys": list(keys)}
+        )
+    said = f"{start}. Every row still has its parent, but nothing keeps it so: add the key again, or say why it goes."
+    return finding("object-dropped", Severity.WARNING, said, place, key.table, {"kind": "foreign key", **evidence})
+
+
+def _changed(
+    old: CatalogObject, new: CatalogObject, connection: psycopg.Connection[Any], place: Place
+) -> list[Finding]:
+    found = []
+    name, table = last(new.identity), new.parent
+    if new.details["on_delete"] == "c" and old.details["on_delete"] != "c":
+        said = (
+            f"Foreign key {name} of {table} deletes rows along with their parent now (ON DELETE CASCADE), changed "
+            f"{place}. "
+        )
+        said += f"One DELETE in {new.details['referenced']} reaches further than the running release expects."
+        found.append(finding("foreign-key-cascades", Severity.WARNING, said, place, table, {"constraint": name}))
+    if old.attributes["valid"] and not new.attributes["valid"]:
+        found.append(_not_valid(new, connection, place))
+    if new.attributes.get("disabled") and not old.attributes.get("disabled"):
+        said = f"Foreign key {name} of {table} is no longer checked: its triggers are disabled {place}. "
+        said += f"Enable them again: ALTER TABLE {table} ENABLE TRIGGER ALL."
+        found.append(finding("invalid-constraint", Severity.BLOCKER, said, place, table, {"constraint": name}))
+    return found
+
+
+def _not_valid(item: CatalogObject, connection: psycopg.Connection[Any], place: Place) -> Finding:
+    """A key that is not checked against the rows that are there; a blocker where it would fail."""
+    key = ForeignKey.of(item)
+    counted = count_orphans(connection, key)
+    start = f"Foreign key {key.name} of {key.table} is NOT VALID, added {place}: rows that were there are not checked"
+    evidence: dict[str, Any] = {"constraint": key.name, "referenced": key.referenced}
+    if isinstance(counted, str):
+        said = f"{start}, and whether they would pass could not be counted ({counted})."
+        return finding("invalid-constraint", Severity.BLOCKER, said, place, key.table, evidence)
+    rows, keys = counted
+    if rows:
+        said = (
+            f"{start}, and {rows:,} of them have no parent in {key.referenced} ({', '.join(keys)}). "
+            "Mend or remove these rows first; VALIDATE CONSTRAINT would fail on them."
+        )
+        evidence |= {"rows": rows, "keys": list(keys)}
+        return finding("constraint-violated", Severity.BLOCKER, said, place, key.table, evidence)
+    said = f"{start}, though all would pass. Follow up with ALTER TABLE {key.table} VALIDATE CONSTRAINT {key.name}."
+    return finding("invalid-constraint", Severity.WARNING, said, place, key.table, evidence)
+
+
+def _without_index(item: CatalogObject, place: Place) -> Finding:
+    key = ForeignKey.of(item)
+    said = (
+        f"Foreign key {key.name} of {key.table} ({', '.join(key.columns)}) has no index, added {place}: each "
+        "DELETE or key UPDATE in "
+    )
+    said += (
+        f"{key.referenced} reads all of {key.table}. Create an index on these columns, CONCURRENTLY and in its "
+        "own migration."
+    )
+    evidence = {"constraint": key.name, "columns": list(key.columns)}
+    return finding("foreign-key-without-index", Severity.WARNING, said, place, key.table, evidence)
+
+
+def _same(one: ForeignKey, two: ForeignKey) -> bool:
+    pairs = [sorted(zip(key.columns, key.referenced_columns, strict=True)) for key in (one, two)]
+    return one.table == two.table and one.referenced == two.referenced and pairs[0] == pairs[1]
+
+
+def _keys(catalog: Catalog) -> list[CatalogObject]:
+    return [item for item in catalog.of_kind("constraint") if item.attributes["type"] == "foreign key"]
+
+
+def _indexed(item: CatalogObject, catalog: Catalog) -> bool:
+    """Whether a whole, valid index starts with the key's columns, in any order."""
+    wanted = set(item.details["conkey"])
+    return any(
+        index.attributes["valid"]
+        and not index.details["partial"]
+        and set(index.details["keys"][: len(wanted)]) == wanted
+        for index in catalog.children(str(item.parent), "index")
+    )
+
+
+def count_orphans(connection: psycopg.Connection[Any], key: ForeignKey) -> tuple[int, tuple[str, ...]] | str:
+    """Child rows without a parent, and a few of their keys; a text says why they could not be counted.
+
+    A row with a NULL in the key has no parent to miss (MATCH SIMPLE); under MATCH FULL it must be NULL in all columns
+    or in none.
+    """
+    if key.temporal:
+        return "a foreign key over periods is not counted"
+    child = [sql.Identifier("child", column) for column in key.columns]
+    parent = [sql.Identifier("parent", column) for column in key.referenced_columns]
+    operators = [sql.SQL(operator) for operator in key.operators] or [sql.SQL("=")] * len(child)
+    # conpfeqop compares the parent's value with the child's, in this order.
+    joined = sql.SQL(" AND ").join(
+        sql.SQL("{} {} {}").format(*both) for both in zip(parent, operators, child, strict=True)
+    )
+    try:
+        whole = relation(connection, key.referenced)
+    except psycopg.Error as error:
+        return " ".join(str(error).split())
+    missing = sql.SQL("NOT EXISTS (SELECT FROM {} AS parent WHERE {})").format(whole, joined)
+    filled = sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(column) for column in child)
+    orphan = sql.SQL("({} AND {})").format(filled, missing)
+    if key.full and len(child) > 1:
+        nulls = sql.SQL("num_nulls({})").format(sql.SQL(", ").join(child))
+        orphan = sql.SQL("({} OR ({} > 0 AND {} < {}))").format(orphan, nulls, nulls, sql.Literal(len(child)))
+    return count_where(connection, key.table, orphan, key.columns, alias="child")
+
+
+def orphans(
+    connection: psycopg.Connection[Any], catalog: Catalog, settled: Collection[str] = ()
+) -> tuple[Finding, ...]:
+    """Rows without their parent, for every foreign key, valid or not; empty when there are none.
+
+    `settled` names constraints (their identities) that were counted otherwise.
+    """
+    found = []
+    for item in _keys(catalog):
+        if item.identity in settled:
+            continue
+        key = ForeignKey.of(item)
+        counted = count_orphans(connection, key)
+        evidence: dict[str, Any] = {"constraint": key.name, "referenced": key.referenced}
+        if isinstance(counted, str):
+            said = (
+                f"Rows of {key.table} without their parent in {key.referenced} could not be counted for "
+                f"{key.name}: {counted}"
+            )
+            found.append(
+                finding("orphaned-rows", Severity.BLOCKER, said, Place(), key.table, {**evidence, "rows": None})
+            )
+        elif counted[0]:
+            rows, keys = counted
+            said = (
+                f"{rows:,} rows of {key.table} have no parent in {key.referenced} ({', '.join(keys)}), though "
+                f"{key.name} demands one. "
+            )
+            said += "Mend or remove them, then validate the key."
+            found.append(
+                finding(
+                    "orphaned-rows",
+                    Severity.BLOCKER,
+                    said,
+                    Place(),
+                    key.table,
+                    {**evidence, "rows": rows, "keys": list(keys)},
+                )
+            )
+    return tuple(found)
+
+
+def checked_by_restore(before: Catalog, after: Catalog, unchanged: Collection[str]) -> frozenset[str]:
+    """Find the foreign keys that a restore has checked, by their identities.
+
+    pg_restore adds every validated key to the restored rows, so the server reads them all. That holds for the target
+    where the key is what it was and both of its tables are among those proved to hold the very same rows.
+    """
+    found = set()
+    for item in _keys(after):
+        old = before.find("constraint", item.identity)
+        same = old is not None and old.definition == item.definition and old.attributes["valid"]
+        if same and item.parent in unchanged and ForeignKey.of(item).referenced in unchanged:
+            found.add(item.identity)
+    return frozenset(found)
+
+
+def invalid(before: Catalog, after: Catalog) -> tuple[Finding, ...]:
+    """Indexes and constraints that are not valid: a blocker where new, info where known before."""
+    found = []
+    for item in after.of_kind("index", "constraint"):
+        old = before.find(item.kind, item.identity)
+        if _sound(item):
+            continue
+        new = old is None or _sound(old)
+        severity, since = (
+            (Severity.BLOCKER, "new with these migrations") if new else (Severity.INFO, "so before these migrations")
+        )
+        name = last(item.identity)
+        if item.kind == "index":
+            said = (
+                f"Index {item.identity} on {item.parent} is not valid ({since}): it costs every write and serves "
+                "no query. "
+            )
+            said += "Drop it CONCURRENTLY and build it again."
+            found.append(finding("invalid-index", severity, said, Place(), item.parent, {"relation": item.identity}))
+        else:
+            state = "not checked, its triggers are disabled" if item.attributes.get("disabled") else "NOT VALID"
+            said = f"Constraint {name} of {item.parent} is {state} ({since}): rows that break it may be there. "
+            said += f"Run ALTER TABLE {item.parent} VALIDATE CONSTRAINT {name}."
+            found.append(
+                finding(
+                    "invalid-constraint",
+                    severity,
+                    said,
+                    Place(),
+                    item.parent,
+                    {"relation": item.parent, "constraint": name},
+                )
+            )
+    return tuple(found)
+
+
+def _sound(item: CatalogObject) -> bool:
+    if item.kind == "index":
+        return bool(item.attributes["valid"] and item.attributes["ready"])
+    return (
+        bool(item.attributes["valid"])
+        and not item.attributes.get("disabled")
+        and item.details.get("enforced", True) is not False
+    )

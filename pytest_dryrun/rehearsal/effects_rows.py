@@ -1,0 +1,86 @@
+"""Counting rows on a copy, and the finding that says what was counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from pytest_dryrun.postgres.catalog_names import bare, identifier, parts
+from pytest_dryrun.rehearsal.effects_places import Place
+from pytest_dryrun.values import Finding, Severity
+
+# The tools' own bookkeeping: a migration adds a row there, and that is no effect of the migration.
+BOOKKEEPING = ("_prisma_migrations", "dryrun_migrations")
+FEW_KEYS = 5
+
+
+def is_bookkeeping(table: str) -> bool:
+    """Whether this quoted name is that of a migration tool's own table, which lies in schema `public`."""
+    names = [bare(part) for part in parts(table)]
+    return names[0] == "public" and names[-1] in BOOKKEEPING
+
+
+def finding(
+    rule: str,
+    severity: Severity,
+    message: str,
+    place: Place,
+    table: str | None,
+    evidence: Mapping[str, Any] | None = None,
+) -> Finding:
+    """A finding at a place."""
+    return Finding(rule, severity, message, place.migration, place.line, table, dict(evidence or {}))
+
+
+def count_rows(connection: psycopg.Connection[Any], table: str, *columns: str) -> tuple[int, ...] | str:
+    """Rows of a table, then values not NULL in each of these columns (bare); a text says why it failed."""
+    counts = [sql.SQL("count(*)"), *(sql.SQL("count({})").format(sql.Identifier(column)) for column in columns)]
+    query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(counts), identifier(table))
+    try:
+        with connection.transaction():
+            row = connection.execute(query).fetchone()
+    except psycopg.Error as error:
+        return " ".join(str(error).split())
+    return tuple(row or ())
+
+
+def relation(connection: psycopg.Connection[Any], table: str) -> sql.Composed:
+    """A table as constraints see it: with its partitions, without tables that inherit from it."""
+    query = "SELECT relkind = 'p' FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass(%s)"
+    row = connection.execute(query, (table,)).fetchone()
+    only = sql.SQL("") if row and row[0] else sql.SQL("ONLY ")
+    return only + identifier(table)
+
+
+def count_where(
+    connection: psycopg.Connection[Any],
+    table: str,
+    condition: sql.Composable,
+    columns: Sequence[str],
+    *,
+    alias: str = "row",
+) -> tuple[int, tuple[str, ...]] | str:
+    """Rows for which a condition holds, a few as `column=value`; a text says why they could not be counted."""
+    pieces = [
+        sql.SQL("{} || coalesce({}::text, 'NULL')").format(sql.Literal(f"{column}="), sql.Identifier(alias, column))
+        for column in columns
+    ]
+    shown = sql.SQL(" || ', ' || ").join(pieces) if pieces else sql.SQL("'(row)'")
+    try:
+        with connection.transaction():
+            source = sql.SQL("FROM {} AS {} WHERE {}").format(
+                relation(connection, table), sql.Identifier(alias), condition
+            )
+            row = connection.execute(sql.SQL("SELECT count(*) {}").format(source)).fetchone()
+            rows = int(row[0]) if row else 0
+            if not rows:
+                return 0, ()
+            few = connection.execute(
+                sql.SQL("SELECT DISTINCT left({}, 200) {} LIMIT {}").format(shown, source, sql.Literal(FEW_KEYS))
+            )
+            return rows, tuple(sorted(str(line[0]) for line in few))
+    except psycopg.Error as error:
+        return " ".join(str(error).split())

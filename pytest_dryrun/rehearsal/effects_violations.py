@@ -1,0 +1,286 @@
+"""Rows that a pending constraint rejects, counted where the migration would only have said that there is one.
+
+The failing statement's constraint is made on an empty table of the same shape, in a transaction that is rolled back.
+So the server itself says what it means; then the rows that break it are counted in the real table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlparse import tokens as kinds
+
+from pytest_dryrun.postgres.catalog_names import bare, identifier, last
+from pytest_dryrun.rehearsal.effects_foreign_keys import ForeignKey, count_orphans
+from pytest_dryrun.rehearsal.effects_places import Place, tokens
+from pytest_dryrun.rehearsal.effects_rows import count_where, finding
+from pytest_dryrun.values import Finding, Severity
+
+VIOLATIONS = {
+    "23502": "NOT NULL",
+    "23503": "foreign key",
+    "23505": "unique",
+    "23514": "check",
+    "23P01": "exclusion",
+}
+CLONE = "pytest_dryrun_clone"
+IDENTIFIER = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+TABLE = rf"(?P<table>{IDENTIFIER}(?:\s*\.\s*{IDENTIFIER})?)"
+ALTER = re.compile(
+    rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{TABLE}\s*\*?\s+(?P<rest>.*)", re.IGNORECASE | re.DOTALL
+)
+INDEX = re.compile(
+    rf"CREATE\s+UNIQUE\s+INDEX\b.*?\bON\s+(?:ONLY\s+)?{TABLE}\s*(?P<rest>(?:USING\s|\().*)", re.IGNORECASE | re.DOTALL
+)
+VALIDATE = re.compile(rf"VALIDATE\s+CONSTRAINT\s+(?P<name>{IDENTIFIER})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that rows must satisfy: its kind, its name, and how the rows that break it are found."""
+
+    kind: str
+    name: str
+    columns: tuple[str, ...] = ()
+    expression: str = ""
+    keys: tuple[str, ...] = ()
+    nulls_distinct: bool = True
+    foreign_key: ForeignKey | None = field(default=None)
+
+
+def violations(
+    connection: psycopg.Connection[Any],
+    statement: str,
+    *,
+    sqlstate: str | None = None,
+    message: str = "",
+    migration: str | None = None,
+    line: int | None = None,
+    search_path: str = "public",
+) -> tuple[Finding, ...]:
+    """Count the rows that break the constraint a failing statement asks for; nothing for another kind of failure.
+
+    `connection` is to a disposable copy that holds the data as it was before the statement.
+    What is made there is rolled back.
+    Where the rows cannot be counted the finding carries the server's own `message`.
+    """
+    if sqlstate is not None and sqlstate not in VIOLATIONS:
+        return ()
+    place = Place(migration, line)
+    text = (
+        "".join(" " if kind in kinds.Comment else value for kind, value in tokens(statement))
+        .strip()
+        .rstrip(";")
+        .strip()
+    )
+    found: list[Finding] = []
+    reason = "the statement is none that adds a constraint"
+    try:
+        table, rules = _rules(connection, text, search_path)
+    except (psycopg.Error, LookupError) as error:
+        table, rules, reason = None, [], " ".join(str(error).split())
+    for rule in rules:
+        counted = _count(connection, str(table), rule)
+        if isinstance(counted, str):
+            reason = counted
+        elif not counted[0]:
+            reason = f"no row breaks {rule.name} in the copy as it was before the migration"
+        else:
+            found.append(_finding(str(table), rule, counted[0], counted[1], place))
+    if found:
+        return tuple(found)
+    kind = f"{VIOLATIONS[sqlstate]} " if sqlstate else ""
+    told = f"{' '.join(message.split())}. " if message else ""
+    said = (
+        f"Existing rows break a {kind}constraint{f' of {table}' if table else ''}, which stops the migration "
+        f"{place}. {told}"
+        f"How many could not be counted ({reason}). Find and mend them before the migration."
+    )
+    evidence = {"table": table, "constraint": None, "rows": None, "sqlstate": sqlstate}
+    return (finding("constraint-violated", Severity.BLOCKER, said, place, table, evidence),)
+
+
+def _finding(table: str, rule: Rule, rows: int, keys: Sequence[str], place: Place) -> Finding:
+    shown = f" (for example {'; '.join(keys[:3])})" if keys else ""
+    kind = {
+        "NOT NULL": "hold NULL in",
+        "unique": "share a value in",
+        "foreign key": "have no parent for",
+        "check": "break check",
+    }[rule.kind]
+    said = (
+        f"{rows:,} rows of {table} {kind} {rule.name}{shown}, so the constraint is refused {place}. Mend these "
+        "rows first, in a migration "
+    )
+    said += "of their own, or add the constraint NOT VALID and validate it later."
+    evidence = {"table": table, "constraint": rule.name, "rows": rows, "keys": list(keys)}
+    return finding("constraint-violated", Severity.BLOCKER, said, place, table, evidence)
+
+
+def _rules(connection: psycopg.Connection[Any], text: str, search_path: str) -> tuple[str, list[Rule]]:
+    """The table and what the statement demands of its rows.
+
+    Raises LookupError where the statement is of another kind.
+    """
+    altered, indexed = ALTER.fullmatch(text), INDEX.fullmatch(text)
+    match = altered or indexed
+    if match is None:
+        raise LookupError("the statement is none that adds a constraint")
+    with connection.transaction(force_rollback=True):
+        connection.execute("SELECT set_config('search_path', %s, true)", (search_path,))
+        row = connection.execute(
+            "SELECT c.oid, format('%%I.%%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid "
+            "= c.relnamespace "
+            "WHERE c.oid = to_regclass(%s)",
+            (match["table"],),
+        ).fetchone()
+        if row is None:
+            raise LookupError(f"there is no table {match['table']} before this migration")
+        oid, table = int(row[0]), str(row[1])
+        connection.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(sql.Identifier(CLONE), identifier(table)))
+        clone = int(connection.execute("SELECT to_regclass(%s)::oid", (CLONE,)).fetchall()[0][0])
+        validated = []
+        for action in _actions(altered["rest"]) if altered else ():
+            known = VALIDATE.fullmatch(action)
+            if known:
+                validated.append(known["name"].strip('"'))
+            else:
+                connection.execute(f"ALTER TABLE {CLONE} {action}")
+        if indexed:
+            connection.execute(f"CREATE UNIQUE INDEX ON {CLONE} {indexed['rest']}")
+        connection.execute("SELECT set_config('search_path', 'pg_catalog', true)")
+        rules = [rule for rule in _constraints(connection, oid, table) if rule.name.strip('"') in validated]
+        rules += [
+            *_constraints(connection, clone, table),
+            *_indexes(connection, clone),
+            *_not_nulls(connection, clone, oid),
+        ]
+    return table, rules
+
+
+def _actions(rest: str) -> Iterator[str]:
+    """The actions of an ALTER TABLE, cut at the commas outside parentheses."""
+    depth, current = 0, ""
+    for kind, value in tokens(rest):
+        depth += value.count("(") - value.count(")") if kind in kinds.Punctuation else 0
+        if value == "," and depth == 0:
+            yield current.strip()
+            current = ""
+        else:
+            current += value
+    yield current.strip()
+
+
+def _constraints(connection: psycopg.Connection[Any], oid: int, table: str) -> Iterator[Rule]:
+    """The checks and foreign keys of a relation as the server understood them, told of `table`."""
+    query = """
+      SELECT con.contype, quote_ident(con.conname), pg_get_expr(con.conbin, con.conrelid), con.confmatchtype = 'f',
+             ARRAY(SELECT a.attname::text FROM unnest(con.conkey) WITH ORDINALITY k(n, i)
+                     JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = k.n ORDER BY k.i),
+             (SELECT format('%%I.%%I', n.nspname, c.relname)
+                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE c.oid = con.confrelid),
+             ARRAY(SELECT a.attname::text FROM unnest(con.confkey) WITH ORDINALITY k(n, i)
+                     JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = k.n ORDER BY k.i),
+             ARRAY(SELECT format('OPERATOR(%%I.%%s)', n.nspname, o.oprname)
+                     FROM unnest(con.conpfeqop) WITH ORDINALITY e(op, i)
+                     JOIN pg_operator o ON o.oid = e.op JOIN pg_namespace n ON n.oid = o.oprnamespace ORDER BY e.i)
+        FROM pg_constraint con WHERE con.conrelid = %s AND con.contype IN ('c', 'f') ORDER BY con.oid"""
+    for kind, given, expression, full, columns, referenced, referenced_columns, operators in connection.execute(
+        query, (oid,)
+    ):
+        name = _own_name(given, table)
+        if kind == "c":
+            yield Rule("check", name, tuple(columns), expression)
+        else:
+            key = ForeignKey(
+                name, table, tuple(columns), referenced, tuple(referenced_columns), bool(full), tuple(operators)
+            )
+            yield Rule("foreign key", name, tuple(columns), foreign_key=key)
+
+
+def _own_name(given: str, table: str) -> str:
+    """The name the server would have made from the real table's name, where it made one from the stand-in's."""
+    if not given.startswith(f"{CLONE}_"):
+        return given
+    name = bare(last(table)) + given.removeprefix(CLONE)
+    return f'"{name}"' if last(table).startswith('"') else name
+
+
+def _indexes(connection: psycopg.Connection[Any], oid: int) -> Iterator[Rule]:
+    query = """
+      SELECT ARRAY(SELECT pg_get_indexdef(i.indexrelid, k, false) FROM generate_series(1, i.indnkeyatts) k),
+             coalesce(pg_get_expr(i.indpred, i.indrelid), ''), pg_get_indexdef(i.indexrelid) ~ 'NULLS NOT DISTINCT'
+        FROM pg_index i WHERE i.indrelid = %s AND i.indisunique"""
+    for keys, predicate, together in connection.execute(query, (oid,)):
+        name = f"({', '.join(keys)})" + (f" WHERE {predicate}" if predicate else "")
+        yield Rule("unique", name, (), predicate, tuple(keys), not together)
+
+
+def _not_nulls(connection: psycopg.Connection[Any], oid: int, before: int) -> Iterator[Rule]:
+    query = """
+      SELECT a.attname FROM pg_attribute a
+        LEFT JOIN pg_attribute o ON o.attrelid = %s AND o.attname = a.attname AND NOT o.attisdropped
+       WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+         AND a.attnotnull AND NOT coalesce(o.attnotnull, false)
+         AND (o.attname IS NOT NULL OR NOT (a.atthasdef OR a.attidentity <> ''))"""
+    for (name,) in connection.execute(query, (before, oid)):
+        yield Rule("NOT NULL", name, (name,))
+
+
+def _count(connection: psycopg.Connection[Any], table: str, rule: Rule) -> tuple[int, tuple[str, ...]] | str:
+    key = _key(connection, table)
+    if rule.foreign_key is not None:
+        return count_orphans(connection, rule.foreign_key)
+    if rule.kind == "check":
+        return count_where(
+            connection, table, sql.SQL("NOT (") + sql.SQL(rule.expression) + sql.SQL(")"), key or rule.columns
+        )
+    if rule.kind == "NOT NULL":
+        has = _has_column(connection, table, rule.columns[0])
+        null = sql.SQL("{} IS NULL").format(sql.Identifier("row", rule.columns[0])) if has else sql.SQL("true")
+        return count_where(connection, table, null, key)
+    return _duplicates(connection, table, rule)
+
+
+def _has_column(connection: psycopg.Connection[Any], table: str, column: str) -> bool:
+    query = (
+        "SELECT FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass(%s) AND attname = %s AND "
+        "NOT attisdropped"
+    )
+    return connection.execute(query, (table, column)).fetchone() is not None
+
+
+def _key(connection: psycopg.Connection[Any], table: str) -> tuple[str, ...]:
+    query = """
+      SELECT a.attname FROM pg_catalog.pg_index i
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+       WHERE i.indrelid = pg_catalog.to_regclass(%s) AND i.indisprimary
+       ORDER BY array_position(i.indkey::int2[], a.attnum)"""
+    return tuple(str(row[0]) for row in connection.execute(query, (table,)))
+
+
+def _duplicates(connection: psycopg.Connection[Any], table: str, rule: Rule) -> tuple[int, tuple[str, ...]] | str:
+    """Rows that share their key with another row, and a few such keys; NULLs are no duplicates unless declared so."""
+    keys = ", ".join(f"({key})" for key in rule.keys)
+    conditions = [f"({rule.expression})"] if rule.expression else []
+    conditions += [f"({key}) IS NOT NULL" for key in rule.keys] if rule.nulls_distinct else []
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    shown = " || ', ' || ".join(f"coalesce(({key})::text, 'NULL')" for key in rule.keys)
+    grouped = sql.SQL(f"SELECT left({shown}, 200) AS shown, count(*) AS rows FROM ") + identifier(table)
+    grouped += sql.SQL(f"{where} GROUP BY {keys} HAVING count(*) > 1")
+    query = sql.SQL(
+        "WITH twice AS ({}) SELECT coalesce(sum(rows), 0), (SELECT array_agg(shown) FROM (SELECT shown FROM "
+        "twice ORDER BY rows DESC, shown LIMIT 3) few) FROM twice"
+    )
+    try:
+        with connection.transaction():
+            row = connection.execute(query.format(grouped)).fetchone()
+    except psycopg.Error as error:
+        return " ".join(str(error).split())
+    return (int(row[0]), tuple(row[1] or ())) if row else (0, ())

@@ -1,0 +1,119 @@
+"""The SQL that makes a disposable copy report its own DDL from inside the migrating session.
+
+Sources: PostgreSQL manual, "Event Triggers", "Event Trigger Functions", "Error Reporting and Logging", "pg_locks" and
+"The Cumulative Statistics System" (the `pg_stat_get_xact_*` functions see only the calling session).
+"""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+
+SCHEMA = "pytest_dryrun"
+EVENTS = ("ddl_command_start", "ddl_command_end", "sql_drop", "table_rewrite")
+
+# Bits of pg_event_trigger_table_rewrite_reason() (src/include/commands/event_trigger.h, PostgreSQL 14 to 18).
+REWRITE_REASONS = {
+    1: "LOGGED or UNLOGGED was switched",
+    2: "a new column's default must be computed for every row",
+    4: "a column's type changed and every value must be converted",
+    8: "the table access method changed",
+}
+
+# The function must not write (a transaction id would make DROP INDEX CONCURRENTLY fail) and must not fail: whatever
+# goes wrong inside is reported instead of reaching the migration. Its SET clauses end with it; lock_timeout is not
+# among them.
+_FUNCTION = """
+CREATE FUNCTION pytest_dryrun.observe() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog {settings}
+AS $observe$
+DECLARE
+    said jsonb := jsonb_build_object(
+        'event', TG_EVENT, 'tag', TG_TAG, 'pid', pg_backend_pid(),
+        'clock', extract(epoch FROM clock_timestamp())::float8,
+        'transaction', extract(epoch FROM transaction_timestamp())::text);
+BEGIN
+    BEGIN
+        IF TG_EVENT IN ('ddl_command_start', 'ddl_command_end') THEN
+            said := said || jsonb_build_object(
+                'lock_timeout_ms', (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::int8,
+                'statement_timeout_ms',
+                (extract(epoch FROM current_setting('statement_timeout')::interval) * 1000)::int8,
+                'rows', (SELECT coalesce(
+                        jsonb_object_agg(oid::text, jsonb_build_array(read, inserted, updated, deleted)), '{{}}')
+                    FROM (SELECT coalesce(i.indrelid, c.oid) AS oid,
+                            sum(pg_stat_get_xact_tuples_returned(c.oid)) AS read,
+                            sum(pg_stat_get_xact_tuples_inserted(c.oid)) AS inserted,
+                            sum(pg_stat_get_xact_tuples_updated(c.oid)) AS updated,
+                            sum(pg_stat_get_xact_tuples_deleted(c.oid)) AS deleted
+                        FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
+                        WHERE c.relkind IN ('r', 'm', 'i') AND c.oid >= 16384 GROUP BY 1) counted
+                    WHERE read + inserted + updated + deleted > 0));
+        END IF;
+        IF TG_EVENT = 'ddl_command_end' THEN
+            said := said || jsonb_build_object(
+                'locks', (SELECT coalesce(jsonb_agg(jsonb_build_array(
+                            l.relation::int8, l.mode,
+                            quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind)), '[]')
+                    FROM pg_locks l
+                    LEFT JOIN pg_class c ON c.oid = l.relation
+                    LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+                    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
+                        AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())),
+                'objects', (SELECT coalesce(jsonb_agg(jsonb_build_array(
+                            o.objid::int8, o.object_type, o.object_identity, i.indrelid::int8)), '[]')
+                    FROM pg_event_trigger_ddl_commands() o LEFT JOIN pg_index i
+                        ON i.indexrelid = o.objid AND o.classid = 'pg_class'::regclass));
+        ELSIF TG_EVENT = 'sql_drop' THEN
+            said := said || jsonb_build_object(
+                'dropped', (SELECT coalesce(
+                        jsonb_agg(jsonb_build_array(objid::int8, object_type, object_identity)), '[]')
+                    FROM pg_event_trigger_dropped_objects() WHERE (original OR normal) AND NOT is_temporary));
+        ELSIF TG_EVENT = 'table_rewrite' THEN
+            said := said || jsonb_build_object(
+                'relation', pg_event_trigger_table_rewrite_oid()::int8,
+                'reason', pg_event_trigger_table_rewrite_reason());
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        said := said || jsonb_build_object('trouble', SQLERRM);
+    END;
+    RAISE {level} '%', {token} || ' ' || said::text;
+END
+$observe$
+"""
+
+# The log must get the line, the client must not, and no STATEMENT or CONTEXT line may repeat the migration's text.
+_TO_LOG = """SET client_min_messages = error SET log_min_messages = log
+SET log_min_error_statement = panic SET log_error_verbosity = terse"""
+_TO_CLIENT = "SET client_min_messages = notice"
+
+
+def create(connection: psycopg.Connection[tuple[object, ...]], token: str, *, to_log: bool) -> None:
+    """Create schema, function and triggers; `token` opens every line so that nothing else is taken for a report."""
+    connection.execute("CREATE SCHEMA pytest_dryrun")
+    connection.execute(
+        sql.SQL(_FUNCTION).format(
+            settings=sql.SQL(_TO_LOG if to_log else _TO_CLIENT),
+            level=sql.SQL("LOG" if to_log else "NOTICE"),
+            token=sql.Literal(token),
+        )
+    )
+    for event in EVENTS:
+        connection.execute(
+            sql.SQL("CREATE EVENT TRIGGER {} ON {} EXECUTE FUNCTION pytest_dryrun.observe()").format(
+                sql.Identifier(f"pytest_dryrun_{event}"), sql.SQL(event)
+            )
+        )
+
+
+def drop(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Drop all of it, triggers first; what is not there is no trouble."""
+    for event in EVENTS:
+        connection.execute(sql.SQL("DROP EVENT TRIGGER IF EXISTS {}").format(sql.Identifier(f"pytest_dryrun_{event}")))
+    connection.execute("DROP SCHEMA IF EXISTS pytest_dryrun CASCADE")
+
+
+def rewrite_reason(bits: int) -> str:
+    """Say Postgres' reason for a rewrite in words."""
+    words = [text for bit, text in REWRITE_REASONS.items() if bits & bit]
+    return "; ".join(words) or f"reason {bits}"

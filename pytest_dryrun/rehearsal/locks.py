@@ -1,0 +1,311 @@
+"""The verdict on locks: what the migrations kept others from doing, how long, and what to write instead. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_dryrun.migrations import Migration
+from pytest_dryrun.rehearsal import advice
+from pytest_dryrun.rehearsal.expectations import Expectation, expect, resolve
+from pytest_dryrun.rehearsal.observation import STOP_READERS, STOP_WRITERS, Command, Held, Observed
+from pytest_dryrun.rehearsal.placement import Place, at, place, text_lock_timeout_ms, unseen
+from pytest_dryrun.rehearsal.yardstick import TELLING_ROWS, Yardstick, milliseconds, those_waiting
+from pytest_dryrun.values import Finding, Severity
+
+_INDEX_COMMANDS = frozenset({"CREATE INDEX", "REINDEX"})
+# Statements that hold no more than they hold at once, however large the tables are.
+_CONSTANT_TIME = frozenset(
+    {
+        "SET",
+        "RESET",
+        "SHOW",
+        "BEGIN",
+        "START",
+        "COMMIT",
+        "END",
+        "ROLLBACK",
+        "SAVEPOINT",
+        "RELEASE",
+        "LOCK",
+        "COMMENT",
+        "GRANT",
+        "REVOKE",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LockVerdict:
+    """Findings by the check they belong to (`indexes` is `indexes-do-not-block`), and what a reader must know."""
+
+    safe_defaults: tuple[Finding, ...] = ()
+    indexes: tuple[Finding, ...] = ()
+    stalls: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def judge(
+    observed: Sequence[Observed],
+    migrations: Sequence[Migration],
+    tables: Mapping[str, tuple[int, int]],
+    *,
+    scale: float,
+    max_read_ms: float,
+    max_write_ms: float,
+    lock_queue: Severity = Severity.WARNING,
+) -> LockVerdict:
+    """Judge what the rehearsal showed; where nothing was seen of a statement, its words are judged instead.
+
+    `observed` come from the recorder, with stalls attributed; `migrations` are the pending ones, `tables` maps every
+    qualified and quoted table that existed before to its rows and bytes. `scale` is production's size divided by the
+    copy's. An effect that grows with the table is a blocker when it passes a limit at scale or touches BIG_TABLE_ROWS
+    at scale, else a warning; tables that are new or empty cannot hurt anybody. `lock_queue` is the severity of that
+    rule.
+    """
+    bench = Yardstick(tables, scale, max_read_ms, max_write_ms)
+    placed = place(observed, migrations)
+    safe: list[Finding] = []
+    indexes: list[Finding] = []
+    stalls: list[Finding] = []
+    for position, one in enumerate(placed):
+        where = Place(one.run.migration, one.run.line, one.run.sql)
+        for command in one.commands:
+            safe.extend(_rewritten(bench, where, command))
+            safe.extend(_scanned(bench, where, command, one.acquired))
+            indexes.extend(_indexes(bench, where, command))
+        told = {rewrite for command in one.commands for rewrite in command.rewrites}
+        safe.extend(
+            _rewrite(bench, where, rewrite.relation, rewrite.reason, one.run.duration_ms)
+            for rewrite in one.rewrites
+            if rewrite not in told and bench.holds_rows(rewrite.relation)
+        )
+        if not one.commands and not one.rewrites:
+            by_words = _by_words(bench, where, one.run.duration_ms, one.acquired)
+            safe.extend(finding for finding in by_words if finding.rule != "index-blocks-writes")
+            indexes.extend(finding for finding in by_words if finding.rule == "index-blocks-writes")
+        safe.extend(_queue(bench, where, one, migrations, lock_queue))
+        stalls.extend(_stalls(bench, where, one, grows=_grows(placed[position:], one)))
+    seen = {(finding.rule, finding.table) for finding in (*safe, *indexes)}
+    for where in unseen(placed, migrations):
+        words = [*_by_words(bench, where, None), *_queue_by_words(bench, where, migrations, lock_queue)]
+        for finding in words:
+            if (finding.rule, finding.table) not in seen:
+                (indexes if finding.rule == "index-blocks-writes" else safe).append(finding)
+    return LockVerdict(tuple(safe), tuple(indexes), tuple(stalls), _notes(bench, (*safe, *indexes, *stalls)))
+
+
+def _rewritten(bench: Yardstick, where: Place, command: Command) -> Iterator[Finding]:
+    for rewrite in command.rewrites:
+        if bench.holds_rows(rewrite.relation):
+            yield _rewrite(bench, where, rewrite.relation, rewrite.reason, command.duration_ms)
+
+
+def _rewrite(
+    bench: Yardstick, where: Place, table: str, reason: str, ms: float | None, *, seen: bool = True
+) -> Finding:
+    verb = "was" if seen else "would be"
+    return Finding(
+        "table-rewritten",
+        bench.severity(table, "AccessExclusiveLock", ms),
+        f"{at(where)}: {bench.size(table)} {verb} written anew, because {reason}; readers and writers wait meanwhile. "
+        f"{bench.measured(ms)} {advice.rewrite(where.sql)}",
+        migration=where.migration or None,
+        line=where.line or None,
+        table=table,
+        evidence=bench.evidence(table, ms, reason=reason),
+    )
+
+
+def _scanned(bench: Yardstick, where: Place, command: Command, acquired: Iterable[Held]) -> Iterator[Finding]:
+    """Find rows read under a lock that keeps writers out; index builds and rewrites have rules of their own."""
+    modes = {lock.relation: lock.mode for lock in command.locks}
+    fresh = {lock.relation for lock in acquired}
+    rewritten = {rewrite.relation for rewrite in command.rewrites}
+    built = set(command.indexed.values()) if command.tag in _INDEX_COMMANDS else set()
+    for table, rows in command.read.items():
+        mode = modes.get(table, "")
+        if table in rewritten or table in built or mode not in STOP_WRITERS or not bench.holds_rows(table):
+            continue
+        earlier = table not in fresh
+        yield _scan(bench, where, table, mode=mode, rows=rows, ms=command.duration_ms, earlier=earlier)
+
+
+def _scan(
+    bench: Yardstick,
+    where: Place,
+    table: str,
+    *,
+    mode: str,
+    rows: int | None,
+    ms: float | None,
+    earlier: bool = False,
+) -> Finding:
+    read = f"{rows:,} rows were read" if rows is not None else "every row would be read"
+    kept = " taken earlier in the same transaction" if earlier else ""
+    return Finding(
+        "scanned-under-lock",
+        bench.severity(table, mode, ms),
+        f"{at(where)}: {read} from {bench.size(table)} under {mode}{kept}, so {those_waiting(mode)} wait meanwhile. "
+        f"{bench.measured(ms)} {advice.scan(where.sql, earlier=earlier)}",
+        migration=where.migration or None,
+        line=where.line or None,
+        table=table,
+        evidence=bench.evidence(table, ms, lock=mode, rows_read=rows),
+    )
+
+
+def _indexes(bench: Yardstick, where: Place, command: Command) -> Iterator[Finding]:
+    modes = {lock.relation: lock.mode for lock in command.locks}
+    if command.tag in _INDEX_COMMANDS:
+        for index, table in command.indexed.items():
+            if modes.get(table, "") in STOP_WRITERS and bench.holds_rows(table):
+                yield _build(bench, where, table, index=index, mode=modes[table], ms=command.duration_ms)
+    if command.tag == "DROP INDEX":
+        for index, table in command.unindexed.items():
+            if modes.get(table, "") in STOP_READERS and bench.holds_rows(table):
+                yield _unbuild(bench, where, table, index, command.duration_ms)
+
+
+def _build(bench: Yardstick, where: Place, table: str, *, index: str, mode: str, ms: float | None) -> Finding:
+    verb = "was" if ms is not None else "would be"
+    return Finding(
+        "index-blocks-writes",
+        bench.severity(table, mode, ms),
+        f"{at(where)}: index {index} {verb} built on {bench.size(table)} without CONCURRENTLY; "
+        f"{those_waiting(mode)} wait meanwhile. {bench.measured(ms)} {advice.INDEX}",
+        migration=where.migration or None,
+        line=where.line or None,
+        table=table,
+        evidence=bench.evidence(table, ms, index=index, lock=mode),
+    )
+
+
+def _unbuild(bench: Yardstick, where: Place, table: str, index: str, ms: float) -> Finding:
+    """Tell of a dropped index; that takes as long on a large table as on a small one, so nothing is scaled."""
+    severity = Severity.BLOCKER if ms > bench.limit_ms("AccessExclusiveLock") else Severity.WARNING
+    return Finding(
+        "index-blocks-writes",
+        severity,
+        f"{at(where)}: index {index} of {bench.size(table)} was dropped without CONCURRENTLY; readers and writers "
+        f"wait for it, and it waits for every open transaction on the table. Measured {milliseconds(ms)} on the copy. "
+        f"{advice.DROP_INDEX}",
+        migration=where.migration or None,
+        line=where.line or None,
+        table=table,
+        evidence={"table": table, "index": index, "lock": "AccessExclusiveLock", "ms": round(ms, 1)},
+    )
+
+
+def _by_words(bench: Yardstick, where: Place, ms: float | None, locks: Iterable[Held] = ()) -> list[Finding]:
+    """Judge a statement that left no report: an older REINDEX, a statement that failed or was never reached."""
+    findings = []
+    owners = {lock.relation: lock.table for lock in locks}
+    for expectation in expect(where.sql):
+        named = resolve(expectation.table, {**bench.tables, **owners})
+        table = owners.get(named, named)
+        if not bench.holds_rows(table):
+            continue
+        if expectation.effect == "rewrite":
+            findings.append(_rewrite(bench, where, table, "such a statement converts every row", ms, seen=False))
+        elif expectation.effect == "scan":
+            findings.append(_scan(bench, where, table, mode=expectation.mode, rows=None, ms=ms))
+        elif expectation.effect == "index-build":
+            index = expectation.subject or "(unnamed)"
+            findings.append(_build(bench, where, table, index=index, mode=expectation.mode, ms=ms))
+    return findings
+
+
+def _queue(
+    bench: Yardstick, where: Place, one: Observed, migrations: Sequence[Migration], severity: Severity
+) -> Iterator[Finding]:
+    locks = [lock for lock in one.acquired if lock.mode in STOP_WRITERS and lock.existed and lock.table in bench.tables]
+    timeouts: list[int | None] = [command.lock_timeout_ms for command in one.commands] or [one.lock_timeout_ms]
+    if None in timeouts:
+        timeouts = [text_lock_timeout_ms(where, migrations)]
+    if locks and 0 in timeouts:
+        yield _queue_finding(where, {lock.table: lock.mode for lock in locks}, severity)
+
+
+def _queue_by_words(
+    bench: Yardstick, where: Place, migrations: Sequence[Migration], severity: Severity
+) -> Iterator[Finding]:
+    def counts(expectation: Expectation) -> bool:
+        return expectation.mode in STOP_WRITERS and resolve(expectation.table, bench.tables) in bench.tables
+
+    found = {resolve(entry.table, bench.tables): entry.mode for entry in expect(where.sql) if counts(entry)}
+    if found and text_lock_timeout_ms(where, migrations) == 0:
+        yield _queue_finding(where, found, severity)
+
+
+def _queue_finding(where: Place, modes: Mapping[str, str], severity: Severity) -> Finding:
+    tables = ", ".join(modes)
+    who = those_waiting("AccessExclusiveLock" if STOP_READERS & set(modes.values()) else "ShareLock")
+    return Finding(
+        "lock-queue",
+        severity,
+        f"{at(where)}: takes {', '.join(sorted(set(modes.values())))} on {tables} with no lock_timeout. "
+        f"One transaction left open on it makes the migration wait, and {who} queue behind it for as long. "
+        f"{advice.LOCK_TIMEOUT}",
+        migration=where.migration or None,
+        line=where.line or None,
+        table=next(iter(modes)),
+        evidence={"statement": where.sql[:500], "locks": dict(modes), "lock_timeout_ms": 0},
+    )
+
+
+def _stalls(bench: Yardstick, where: Place, one: Observed, *, grows: bool) -> Iterator[Finding]:
+    for stall in one.stalls:
+        for rule, who, ms, limit_ms in (
+            ("reads-blocked", "readers", stall.read_ms, bench.max_read_ms),
+            ("writes-blocked", "writers", stall.write_ms, bench.max_write_ms),
+        ):
+            if ms <= 0:
+                continue
+            scaled_ms = ms * bench.scale if grows else ms
+            severity = Severity.INFO
+            if scaled_ms > limit_ms / 2:
+                severity = Severity.BLOCKER if scaled_ms > limit_ms else Severity.WARNING
+            at_scale = (
+                f"about {milliseconds(scaled_ms)} at scale {bench.scale:g}" if grows else "whatever the table's size"
+            )
+            yield Finding(
+                rule,
+                severity,
+                f"{at(where)}: {who} of {stall.table} were kept waiting {milliseconds(ms)} on the copy, {at_scale}; "
+                f"the limit is {milliseconds(limit_ms)}. {advice.STALL}",
+                migration=where.migration or None,
+                line=where.line or None,
+                table=stall.table,
+                evidence={
+                    "table": stall.table,
+                    "ms": round(ms, 1),
+                    "scaled_ms": round(scaled_ms, 1),
+                    "limit_ms": limit_ms,
+                },
+            )
+
+
+def _grows(following: Sequence[Observed], one: Observed) -> bool:
+    """Tell whether anything that ran from here to the commit takes longer on a larger table; unknown statements do."""
+    same = [other for other in following if other.transaction == one.transaction]
+    for other in same:
+        if other.rewrites or any(command.read or command.indexed for command in other.commands):
+            return True
+        verb = (other.run.sql.split() or [""])[0].upper().rstrip(";")
+        if not other.commands and verb not in _CONSTANT_TIME:
+            return True
+    return False
+
+
+def _notes(bench: Yardstick, findings: Iterable[Finding]) -> tuple[str, ...]:
+    small = dict.fromkeys(
+        finding.table
+        for finding in findings
+        if finding.table and finding.table in bench.tables and bench.grown(finding.table) < TELLING_ROWS
+    )
+    return tuple(
+        f"{bench.size(table)} is too small on the copy to tell how long production would wait (scale {bench.scale:g})."
+        for table in small
+        if table is not None
+    )

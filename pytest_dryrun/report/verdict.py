@@ -1,0 +1,226 @@
+"""The decision in words, and its reasons in the order a person wants; a GO that its own document denies is none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_dryrun.report import words
+from pytest_dryrun.report.text import inline, paragraphs
+
+Document = Mapping[str, Any]
+
+# No configuration may drop these rows of the matrix.
+INDISPENSABLE = ("migrations-applied", "no-data-loss", "no-p0", "rollback-proven")
+
+UNKNOWN = "Whether the target was migrated is not known here: look before running again."
+
+# What may be added to report.json beyond its fixed fields, as it is where nothing is known.
+ADDITIONS: dict[str, Any] = {
+    "run_id": "",
+    "plugin_version": "",
+    "headline": "NO-GO",
+    "sections": [],
+    "target_migrated": False,
+    "state_unknown": False,
+    "rolled_back": False,
+    "rollback": {},
+    "versions": {},
+    "schema_diff": "",
+    "notes": [],
+    "not_verified": [],
+    "latency": {"before": None, "after": None},
+    "resources": [],
+    "load": None,
+    "top_statements": [],
+}
+PROJECT = {"name": "", "epic": "", "executed_by": "", "reviewed_by": "", "next_step": ""}
+ROLLBACK: dict[str, Any] = {"host": "", "commands": [], "outcome": "", "said": []}
+CHECK = {"explanation": "", "section_title": ""}
+TABLE: dict[str, Any] = {
+    "keys": [],
+    "renamed_to": None,
+    "not_verified": [],
+    "inserted": None,
+    "updated": None,
+    "deleted": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why the decision is not GO: one red check, or a row of the matrix that no red check explains.
+
+    `followers` are the checks that could not run and share one outcome and one reason; a root cause has none.
+    `todo` are paragraphs; `findings` the check's blockers.
+    """
+
+    title: str
+    text: str
+    outcome: words.Word
+    number: str = ""
+    slug: str = ""
+    todo: tuple[str, ...] = ()
+    findings: tuple[Mapping[str, Any], ...] = ()
+    followers: tuple[Mapping[str, Any], ...] = ()
+
+
+def settle(document: Document) -> dict[str, Any]:
+    """The document with every addition present, and with NO-GO where its own content denies its GO.
+
+    What denies it is added to the notes. Settling twice changes nothing more.
+    """
+    settled: dict[str, Any] = {**ADDITIONS, **document}
+    settled["project"] = {**PROJECT, **(document["project"] or {})}
+    settled["rollback"] = {**ROLLBACK, **(settled["rollback"] or {})}
+    settled["latency"] = {"before": None, "after": None, **(settled["latency"] or {})}
+    settled["checks"] = [{**CHECK, **check} for check in document["checks"]]
+    settled["tables"] = [{**TABLE, **table} for table in document["tables"]]
+    denials = tuple(_denials(settled)) if settled["decision"] == "GO" else ()
+    if settled["decision"] != "GO" or denials:
+        settled["decision"] = "NO-GO"
+        migrated = settled["target_migrated"] or settled["headline"] == "ROLLBACK & FIX"
+        settled["headline"] = "ROLLBACK & FIX" if migrated else "NO-GO"
+    else:
+        settled["headline"] = "GO"
+    settled["notes"] = [*settled["notes"], *(f"The run's GO is not accepted: {denial}." for denial in denials)]
+    return settled
+
+
+def _denials(document: Document) -> Iterator[str]:
+    if document["finished"] is not True:
+        yield "the run has not ended"
+    criteria = {row["id"]: row for row in document["criteria"]}
+    for name in INDISPENSABLE:
+        if name not in criteria or criteria[name]["required"] is not True:
+            yield f"criterion {name} is missing or not required, and it cannot be dropped"
+    for row in criteria.values():
+        if row["required"] is not False and row["met"] is not True:
+            yield f"criterion {row['id']} is {words.criterion(row).word}"
+    for check in red(document):
+        yield f"check {check['number']} {check['slug']} is {words.outcome(check['outcome']).word}"
+
+
+def red(document: Document) -> list[Mapping[str, Any]]:
+    """The blocking checks of required criteria that came to anything but passed, waived or not applicable."""
+    dropped = {row["id"] for row in document["criteria"] if row["required"] is False}
+    return [
+        check
+        for check in document["checks"]
+        if check["blocking"] and check["outcome"] not in words.HARMLESS and check["criterion"] not in dropped
+    ]
+
+
+def tally(checks: Iterable[Mapping[str, Any]]) -> str:
+    """How many checks came to what: `38 passed, 1 failed`."""
+    outcomes = Counter(check["outcome"] for check in checks)
+    known = [name for name in words.OUTCOMES if outcomes[name]]
+    named = [*known, *sorted(set(outcomes) - set(words.OUTCOMES))]
+    return ", ".join(f"{outcomes[name]} {words.outcome(name).word}" for name in named) or "no check was run"
+
+
+def sentence(document: Document) -> str:
+    """The decision in one sentence, for the document that `settle` returned."""
+    if document["finished"] is not True:
+        migrated = "The target was already being migrated." if document["headline"] == "ROLLBACK & FIX" else UNKNOWN
+        return f"Unfinished: this run has not ended or was killed, so nothing may be signed. {migrated}"
+    required = [row for row in document["criteria"] if row["required"] is not False]
+    states = Counter(words.criterion(row).word for row in required)
+    if document["decision"] == "GO":
+        return f"All {len(required)} required criteria are met ({tally(document['checks'])})."
+    unmet, undetermined = states[words.NOT_MET.word], states[words.UNDETERMINED.word]
+    counts = [(unmet, words.NOT_MET.word), (undetermined, words.UNDETERMINED.word)]
+    parts = [f"{number} {'is' if number == 1 else 'are'} {word}" for number, word in counts if number]
+    state = f"Of {len(required)} required criteria {' and '.join(parts)}" if parts else "No criterion speaks for a GO"
+    summary = f"{state} ({tally(document['checks'])})."
+    if document["headline"] == "ROLLBACK & FIX":
+        if document["rolled_back"]:
+            return f"{summary} The target was migrated and has been rolled back: fix the reasons below, run again."
+        return f"{summary} The target is already migrated: roll it back, fix the reasons below, run again."
+    return f"{summary} {UNKNOWN if document['state_unknown'] else 'The target was not migrated.'}"
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """How a target comes back, or what became of it: a title, what was done, and what is left to be typed and where."""
+
+    title: str
+    said: tuple[str, ...]
+    commands: tuple[str, ...]
+    host: str
+
+
+_WAYS = {
+    "": "The way back",
+    "done": "Rolled back",
+    "incomplete": "Rolled back, but not everything works again",
+    "failed": "Not rolled back: this has to be done by hand",
+    "unknown": "Whether it was rolled back is not known: look before anything is typed",
+}
+
+
+def way_back(document: Document) -> WayBack | None:
+    """The way back of the target, for the document that `settle` returned; None where the run never came so far."""
+    told = document["rollback"]
+    if not told["commands"] and not told["said"]:
+        return None
+    left = () if told["outcome"] in {"done", "incomplete"} else tuple(told["commands"])
+    return WayBack(_WAYS.get(told["outcome"], _WAYS["failed"]), tuple(told["said"]), left, told["host"])
+
+
+def reasons(document: Document) -> list[Reason]:
+    """Why it is not GO: root causes first, then rows that no red check explains, then what could not run."""
+    if document["decision"] == "GO":
+        return []
+    red_checks = red(document)
+    roots = [check for check in red_checks if check["outcome"] not in {"blocked", "not-run"}]
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for check in red_checks:
+        if check["outcome"] in {"blocked", "not-run"}:
+            groups.setdefault((check["outcome"], check["reason"]), []).append(check)
+    found = [_root(check) for check in roots]
+    rows: dict[tuple[words.Word, str], list[str]] = {}
+    for row in document["criteria"]:
+        own = unexplained(row, red_checks)
+        if row["required"] is not False and row["met"] is not True and own:
+            rows.setdefault((words.criterion(row), "\n".join(own)), []).append(row["title"])
+    found += [Reason("; ".join(titles), text, state) for (state, text), titles in rows.items()]
+    for (outcome, text), checks in groups.items():
+        checks_in_words = "1 check" if len(checks) == 1 else f"{len(checks)} checks"
+        title = f"{checks_in_words} {words.outcome(outcome).word}"
+        found.append(Reason(title, text or "No reason was given.", words.outcome(outcome), followers=tuple(checks)))
+    if not found:
+        text = "The report holds no reason for this decision. Treat it as an error of the plugin, and as NO-GO."
+        found.append(Reason("No reason was recorded", text, words.UNDETERMINED))
+    return found
+
+
+def unexplained(row: Mapping[str, Any], red_checks: list[Mapping[str, Any]]) -> list[str]:
+    """The reasons of a row that do not merely name one of its red checks; a row without either gets one."""
+    own = [check for check in red_checks if check["criterion"] == row["id"] or check["slug"] in row["checks"]]
+    names = tuple(f"{check['number']} {check['slug']} " for check in own)
+    rest = [reason for reason in row["reasons"] if not f"{reason} ".startswith(names)]
+    return rest if rest or own else ["No reason was given."]
+
+
+def own_reason(check: Mapping[str, Any]) -> str:
+    """What a check says beside its blocking findings, which are shown themselves and often are all of its reason."""
+    told = {
+        line for item in check["findings"] if item["severity"] == "blocker" for line in item["message"].splitlines()
+    }
+    return "\n".join(line for line in check["reason"].splitlines() if line not in told)
+
+
+def _root(check: Mapping[str, Any]) -> Reason:
+    blockers = [item for item in check["findings"] if item["severity"] == "blocker" and not item["waived"]]
+    return Reason(
+        title=inline(check["title"]),
+        text=own_reason(check) or ("" if blockers else "No reason was given."),
+        outcome=words.outcome(check["outcome"]),
+        number=check["number"],
+        slug=check["slug"],
+        todo=tuple(paragraphs(check["explanation"])[-1:]),
+        findings=tuple(blockers),
+    )

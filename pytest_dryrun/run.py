@@ -1,0 +1,219 @@
+"""One dry run of one target: opens things late, each once, and closes them always."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pytest_dryrun.decision import Decision, decide, gate
+from pytest_dryrun.judging import Blocked
+from pytest_dryrun.migrations import Migration, Migrations, Status
+from pytest_dryrun.report import document
+from pytest_dryrun.steps import application, proof
+from pytest_dryrun.steps import target as names
+from pytest_dryrun.steps.documentation import SLUG, History
+from pytest_dryrun.steps.memo import step
+from pytest_dryrun.steps.rehearsal import Rehearsal, Template, rehearse
+from pytest_dryrun.steps.rollback import RolledBack
+from pytest_dryrun.survey import Survey
+from pytest_dryrun.values import CheckRecord, CheckSpec, Outcome
+
+
+class DryRun(Survey, ABC):
+    """What the fixtures of one target hand out; where the target lives is a subclass's business."""
+
+    # What depends on where the target lives.
+
+    @abstractmethod
+    def backup_room(self) -> proof.Room:
+        """Free space against what the backup may need."""
+
+    @abstractmethod
+    def take_backup(self) -> proof.Taken:
+        """Dump and fingerprint the target from one snapshot."""
+
+    @abstractmethod
+    def template(self) -> Template:
+        """The untouched data, from which every other copy is made."""
+
+    @abstractmethod
+    def restored(self) -> proof.Restored:
+        """The backup in a new database, compared with the snapshot."""
+
+    @abstractmethod
+    def rollback(self) -> RolledBack:
+        """The migrated copy, replaced by the backup."""
+
+    # Backup and rehearsal.
+
+    @step("Backing up and fingerprinting the target")
+    def backup(self) -> proof.Taken:
+        """The backup and the fingerprint of the very same snapshot."""
+        room = self.backup_room()
+        if room.free_bytes < room.needed_bytes:
+            raise Blocked(f"blocked by backup-space: {room.shortage()}")
+        taken = self.take_backup()
+        self.publish_backup(taken, 0.0)
+        self.publish(not_verified=[f"{item.table}: {item.reason}" for item in taken.prints.not_verified])
+        return taken
+
+    def publish_backup(self, taken: proof.Taken, restore_ms: float) -> None:
+        """Tell the reader of the page about the backup."""
+        self.publish(
+            backup={
+                "file": taken.kept_at,
+                "size_bytes": taken.size_bytes,
+                "sha256": taken.sha256,
+                "dump_ms": round(taken.dump_ms, 1),
+                "restore_ms": round(restore_ms, 1),
+            }
+        )
+
+    @step("Rehearsing the pending migrations on a copy")
+    def rehearsal(self) -> Rehearsal:
+        """The pending migrations on a copy that equals the backed-up target."""
+        template = self.template()
+        done = rehearse(
+            self.server().conninfo,
+            template.conninfo,
+            template.prints,
+            self.copy_name(names.REHEARSAL),
+            self.rehearsed_migrations(),
+            self.status().pending,
+            in_transaction=self.status().mode == "whole-file",
+            timeout_s=self.target.migrations.timeout_s,
+            performance=self.target.performance,
+            limits=self.target.stalls,
+            login=template.login,
+        )
+        self.publish(statements=done.statements, tables=done.tables, schema_diff=done.diff_sql)
+        self.note(*done.notes)
+        return done
+
+    def copy_name(self, what: str) -> str:
+        """What a copy of the target is called on the server that holds the copies."""
+        return what
+
+    def rehearsed_migrations(self) -> Migrations:
+        """The migrations as they are applied to a copy."""
+        return self.migrations()
+
+    def rehearsed(self) -> Rehearsal:
+        """A rehearsal that ended well; what failed there blocks everything that asks for its effects."""
+        done = self.rehearsal()
+        if done.failed:
+            raise Blocked(f"blocked by schema-diff: {done.failed}")
+        return done
+
+    # The target.
+
+    @step("Applying the pending migrations to the target")
+    def applied(self) -> application.Applied:
+        """The deployment; nothing is touched unless every blocking check of sections 1 to 4 holds in this very run."""
+        self.hold_gate()
+        self.rehearsed()
+        pending = self.status().pending
+        self._hold_files(pending)
+        self.about_to_deploy()
+        self.publish(target_migrated=bool(pending))
+        done = application.apply(
+            self.database(), self.migrations(), self.backup().prints, timeout_s=self.target.migrations.timeout_s
+        )
+        self.publish(migrations={**self.parts["migrations"], "applied": list(done.names)})
+        return done
+
+    def about_to_deploy(self) -> None:
+        """What is done at the last moment before the target changes."""
+
+    def files_now(self) -> Sequence[Migration]:
+        """The folder as a deployment would find it now."""
+        return self.migrations().folder()
+
+    def busy_tables(self) -> Collection[str]:
+        """Tables of the target to which others wrote while the run went on."""
+        return ()
+
+    def hold_gate(self) -> None:
+        """Raise Blocked unless sections 1 to 4 hold."""
+        against = gate(self.specs, self.records)
+        if against:
+            words = [f"{spec.number} {spec.slug} ({self._outcome(spec)})" for spec in against]
+            raise Blocked(f"blocked by {', '.join(words)}: the target was not touched")
+
+    def _hold_files(self, rehearsed: Sequence[Migration]) -> None:
+        """Raise Blocked where the folder is no longer what was rehearsed."""
+        now = {migration.name: migration.checksum for migration in self.files_now()}
+        known = {*(migration.name for migration in rehearsed), *self.status().applied}
+        changed = [item.name for item in rehearsed if now.get(item.name) != item.checksum]
+        changed += [name for name in now if name not in known]
+        if changed:
+            raise Blocked(f"blocked, the target was not touched: since the rehearsal {', '.join(changed)} changed")
+
+    def _outcome(self, spec: CheckSpec) -> str:
+        record = self.records.get(spec.slug)
+        return record.outcome.value if record else "was not run"
+
+    def migrated(self) -> application.Applied:
+        """A deployment that ended well."""
+        done = self.applied()
+        if done.failures:
+            raise Blocked(f"blocked by migrations-applied: {done.failures[0].message.splitlines()[0]}")
+        return done
+
+    @step("Reading the migration status again")
+    def status_after(self) -> Status:
+        """Folder and history after the deployment."""
+        self.applied()
+        return self.read_status()
+
+    @step("Comparing the target's schema with the rehearsed one")
+    def schema_as_rehearsed(self) -> application.SchemaAsRehearsed:
+        """The target's catalog beside the copy's."""
+        self.migrated()
+        return application.schema_as_rehearsed(self.database(), self.rehearsal().after)
+
+    @step("Comparing every row of the target with the backup")
+    def integrity(self) -> application.Integrity:
+        """What became of the target's data."""
+        applied = self.migrated()
+        found = application.integrity(
+            self.database(),
+            self.template().conninfo,
+            self.backup().catalog,
+            applied,
+            self.rehearsal().destructive,
+            restore_proved=not self.restored().disproved,
+            busy=self.busy_tables(),
+            timeout_s=self.target.backup.timeout_s,
+        )
+        self.publish(tables=found.tables)
+        missed = [f"{table.table}: {item}" for table in found.tables for item in table.not_verified]
+        self.publish(not_verified=[*self.parts.get("not_verified", []), *missed])
+        return found
+
+    # Documentation.
+
+    def history(self) -> History:
+        """Where the run is written down."""
+        self.applied()
+        named = self.loaded.project.history
+        needed = bool(self.parts.get("target_migrated") or self.parts.get("rolled_back"))
+        return History(self.loaded.root / named if named else None, needed, self._document_if_documented)
+
+    def verdict(self, records: Mapping[str, CheckRecord]) -> Decision:
+        """What these records add up to, by the run's own configuration."""
+        p95_ms = self.target.performance.p95_ms
+        return decide(self.specs, records, not_required=self.loaded.not_required, p95_ms=p95_ms)
+
+    def _document_if_documented(self) -> dict[str, Any]:
+        """The document as things stand, the documentation's own check taken as passed."""
+        records = {**self.records, SLUG: CheckRecord(SLUG, Outcome.PASSED)}
+        verdict = self.verdict(records)
+        head = document.heading(
+            self.loaded.project, self.name, self.target.role, self.run_id, self.executed_by, self.started_at
+        )
+        made = document.build(head, self.specs, records, self.parts, verdict, finished_at=datetime.now(UTC))
+        redacted: dict[str, Any] = self.redactor.json(made)
+        return redacted

@@ -1,0 +1,234 @@
+"""The application of a staging host: it runs there already, and is asked through the tunnel."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+
+from pytest_dryrun.errors import ConfigurationError, DryRunError, TargetUnusable
+from pytest_dryrun.hosts import Completed
+from pytest_dryrun.hosts.output import last_words
+from pytest_dryrun.postgres.connection import APPLICATION_NAME, Conninfo, connect
+from pytest_dryrun.probes import api as api_probe
+from pytest_dryrun.probes import statement_statistics
+from pytest_dryrun.probes.api import RunningApi
+from pytest_dryrun.probes.host_resources import HostSampler
+from pytest_dryrun.probes.smoke import argv_of
+from pytest_dryrun.probes.statement_statistics import StatementStatistics
+from pytest_dryrun.probes.usage import Sampler
+from pytest_dryrun.serving import Serving
+from pytest_dryrun.staging_run import StagingRun
+from pytest_dryrun.steps import performance, way_back
+from pytest_dryrun.steps.memo import step
+from pytest_dryrun.steps.rollback import smoke_requests
+
+_MOST_STATEMENTS = 100_000
+_STILL_MIGRATED = "the target is still the migrated database"
+
+
+class StagingServing(Serving):
+    """The steps that need the application, where it is somebody else's to start and stop."""
+
+    run: StagingRun
+
+    def __init__(self, run: StagingRun) -> None:
+        super().__init__(run)
+        run.before_deploying = self.timed_before
+        self._asked_at: Any = None
+
+    @step("Opening a way to the API")
+    def way(self) -> str:
+        """The API's base URL as it is reached from here."""
+        given = urlsplit(self.target.api.base_url)
+        if given.scheme != "http" or given.hostname is None:
+            raise ConfigurationError(
+                f"[api] base_url is {self.target.api.base_url!r}.",
+                "The API of a host is asked through the connection to it, so that URL is no use.",
+                "Give the plain http URL that the host itself would use, such as http://127.0.0.1:3001.",
+            )
+        port = self.run.remote().forward(given.hostname, given.port or 80)
+        return f"http://127.0.0.1:{port}{given.path}"
+
+    def _start_api(self, conninfo: Conninfo) -> RunningApi:
+        del conninfo  # which database it uses is its own business, and is looked at
+        if not self.target.api.configured:
+            return super()._start_api(self.run.database().conninfo)
+        with connect(self.run.database().conninfo) as connection:
+            row = connection.execute("SELECT clock_timestamp()").fetchone()
+        self._asked_at = row[0] if row else None
+        name = urlsplit(self.target.api.base_url).netloc
+        return api_probe.connect(self.way(), self.target.api.token or None, host=name)
+
+    def reaches_target(self, *, timeout_s: float = 5.0) -> bool:
+        """Whether anybody but us has used the target since the API was first asked.
+
+        Where the server hides what others do, their being there has to do.
+        """
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND coalesce(backend_type, 'client backend') = 'client backend'"
+            " AND application_name IS DISTINCT FROM %s"
+            " AND (state_change IS NULL OR greatest(state_change, backend_start) >= %s)"
+        )
+        deadline = time.monotonic() + timeout_s
+        with connect(self.run.database().conninfo) as connection:
+            while True:
+                row = connection.execute(query, (APPLICATION_NAME, self._asked_at)).fetchone()
+                if row and row[0]:
+                    return True
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.2)
+
+    def _sessions(self) -> int:
+        return 0
+
+    @step("Watching memory and CPU of the host")
+    def sampler(self) -> Sampler:
+        """Watches the whole host."""
+        sampler = HostSampler(self.run.remote(), self.target.api.base_url)
+        sampler.start()
+        self.run.closing(sampler.end)
+        return sampler
+
+    @step("Running the smoke command")
+    def smoke(self) -> Completed:
+        """The configured smoke command on the host."""
+        self._watched()
+        return self._smoke(self._environment())
+
+    def _environment(self) -> dict[str, str]:
+        """What the smoke command is told of its target."""
+        environment = {"DATABASE_URL": self.run.database().url_there}
+        if self.target.api.configured:
+            environment["API_BASE_URL"] = self.target.api.base_url
+        return environment
+
+    @step("Looking for pg_stat_statements")
+    def statistics(self) -> tuple[Conninfo, tuple[StatementStatistics, ...]] | str:
+        """Where the view is, in the target or in `postgres`, and what it has counted so far; or why it is nowhere.
+
+        Nothing is created or reset on the server.
+        """
+        target = self.run.database().conninfo
+        reasons = []
+        for place in (target, target.database("postgres")):
+            try:
+                with connect(place) as connection:
+                    reason = statement_statistics.available(connection, create=False)
+                    if reason is None:
+                        return place, statement_statistics.top(connection, target.dbname, _MOST_STATEMENTS)
+            except TargetUnusable as error:  # nobody owes us access to `postgres`
+                reason = error.what
+            reasons.append(reason)
+        return "; ".join(dict.fromkeys(reasons))
+
+    def statement_statistics(self) -> str:
+        """Why the server has no statement statistics; empty where they are counted from here on."""
+        found = self.statistics()
+        return found if isinstance(found, str) else ""
+
+    @step("Reading the statement statistics")
+    def top_statements(self) -> performance.TopStatements:
+        """The statements that took longest in total since the migrated target was first used."""
+        self.run.migrated()
+        found = self.statistics()
+        if isinstance(found, str):
+            return performance.TopStatements(f"{found} (nothing is created on a staging server)")
+        place, before = found
+        with connect(place) as connection:
+            now = statement_statistics.top(connection, self.run.database().conninfo.dbname, _MOST_STATEMENTS)
+        return self._told(statement_statistics.since(before, now))
+
+    @step("Measuring latency before the deployment")
+    def timed_before(self) -> performance.Timed | None:
+        """The same requests and queries on the target as it was."""
+        settings = self.target.performance
+        requests = bool(settings.requests) and self.target.api.configured
+        if not requests and not settings.queries:
+            return None
+        if not requests:
+            return performance.timed(None, self.run.database().conninfo, settings)
+        with self._start_api(self.run.database().conninfo).client() as client:
+            return performance.timed(client, self.run.database().conninfo, settings)
+
+    def _timed_before(self, *, requests: bool) -> tuple[performance.Timed | None, list[str]]:
+        del requests
+        return self.timed_before(), [
+            "Latency is timed through the SSH connection; before is the target's own, just before the deployment."
+        ]
+
+    def roll_back(self) -> None:
+        """Bring the target back, where a NO-GO after applying is to end with that; what came of it is told."""
+        if not self.run.rolls_back:
+            return
+        try:
+            with self.progress("Rolling the target back"):
+                done = self.run.bring_back()
+        except way_back.Unknown as error:
+            self.run.tell_way_back("unknown", str(error).splitlines())
+            return
+        except (DryRunError, psycopg.Error) as error:
+            lines = str(error).strip().splitlines()
+            self.run.tell_way_back(
+                "failed", lines if isinstance(error, DryRunError) else [f"{lines[0]} ({_STILL_MIGRATED})"]
+            )
+            return
+        said = [done.told()]
+        with self.progress("Trying the rolled-back application"):
+            problems = self._works_again(said)
+        self.run.tell_way_back("incomplete" if problems else "done", [*said, *problems])
+
+    def _works_again(self, said: list[str]) -> list[str]:
+        """Restart the application and try it; adds to `said` what was seen, and gives what is wrong."""
+        try:
+            if restart := self.target.rollback.restart:
+                done = self.run.host.run(
+                    argv_of(restart, "rollback.restart"),
+                    cwd=self.run.directory_there,
+                    timeout_s=self.target.api.timeout_s,
+                )
+                if done.exit_status:
+                    return [f"{restart} ended with status {done.exit_status}: {last_words(done.stderr or done.stdout)}"]
+                said.append(f"Restarted: {restart}")
+            if self.target.api.configured:
+                said += self._answers()
+            if self.target.smoke.command:
+                self._smoke(self._environment())
+                said.append("The smoke command passed.")
+        except DryRunError as error:
+            return str(error).splitlines()
+        return []
+
+    def _answers(self) -> list[str]:
+        """What the application answers on the rolled-back database; raises DryRunError where it does not work."""
+        deadline = time.monotonic() + self.target.api.timeout_s
+        with self._start_api(self.run.database().conninfo).client() as client:
+            while True:
+                answer = api_probe.get(client, self.target.api.health, timeout_s=5)
+                if not answer.health_problem:
+                    break
+                if time.monotonic() > deadline:
+                    raise TargetUnusable(
+                        f"The API is not healthy on the rolled-back database: {answer.health_problem}.",
+                        "The rows are back, the application is not.",
+                        "Look at its log, and restart it.",
+                    )
+                time.sleep(0.5)
+            outcome = smoke_requests(client, [self.target.api.health, *self.target.performance.requests], None)
+        if outcome.problems:
+            raise TargetUnusable(
+                f"The API does not answer as it should: {'; '.join(outcome.problems)}.",
+                "The rows are back, the application does not work on them.",
+                "Look at its log.",
+            )
+        if not self.reaches_target():
+            raise TargetUnusable(
+                "The API is healthy, and nobody but this run uses the rolled-back database.",
+                "It may still serve another one.",
+                "Restart it; [rollback] restart names the command.",
+            )
+        return list(outcome.answers)

@@ -1,0 +1,267 @@
+"""Applying to the target, and what is looked at afterwards: history, schema, rows, defaults, keys, indexes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import psycopg
+
+from pytest_dryrun.errors import DryRunError, MigrationFailed
+from pytest_dryrun.migrations import Migrations, Status
+from pytest_dryrun.postgres import fingerprint
+from pytest_dryrun.postgres.catalog import Catalog, read_catalog
+from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.postgres.counters import tuple_counters
+from pytest_dryrun.postgres.shapes import read_shapes
+from pytest_dryrun.postgres.snapshot import reader, unreadable
+from pytest_dryrun.rehearsal.effects_defaults import DefaultReadback, columns_default_readback, default_findings
+from pytest_dryrun.rehearsal.effects_foreign_keys import checked_by_restore, invalid, orphans
+from pytest_dryrun.rehearsal.effects_rows import is_bookkeeping
+from pytest_dryrun.rehearsal.effects_sequences import Positions, positions, set_back
+from pytest_dryrun.steps.proof import compare_tables, schema_findings
+from pytest_dryrun.steps.rehearsal import failure_finding
+from pytest_dryrun.steps.target import TargetDatabase
+from pytest_dryrun.steps.tuples import COUNTERS_S, SETTLED_S, Counters, counted
+from pytest_dryrun.values import Change, Finding, Severity, TableComparison
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the deployment did to the target; `counters_before` are the tables' tuple counters just before it.
+
+    `counted_s` is the time from that reading to the one of `counters_after`: others may have written all along.
+    """
+
+    names: tuple[str, ...]
+    duration_ms: float
+    warnings: tuple[str, ...]
+    failures: tuple[Finding, ...]
+    counters_before: Counters
+    prints_before: fingerprint.Fingerprint
+    sequences_before: Positions
+    counters_after: Counters
+    counted_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaAsRehearsed:
+    """The target's schema beside the rehearsed one."""
+
+    objects: int
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """What became of the target's data."""
+
+    tables: tuple[TableComparison, ...]
+    rows_before: int
+    rows_after: int
+    row_findings: tuple[Finding, ...]
+    defaults: tuple[DefaultReadback, ...]
+    default_findings: tuple[Finding, ...]
+    foreign_keys: int
+    orphans: tuple[Finding, ...]
+    indexes: int
+    invalid: tuple[Finding, ...]
+
+
+def apply(
+    database: TargetDatabase, migrations: Migrations, backed_up: fingerprint.Fingerprint, *, timeout_s: float
+) -> Applied:
+    """Deploy what is pending to the target; a failure is part of the result, the target is not left out of sight.
+
+    `backed_up` are the figures of the snapshot that the backup holds.
+    """
+    counters = tuple_counters(database.conninfo, settled_s=SETTLED_S, timeout_s=COUNTERS_S)
+    counted_at = time.monotonic()
+    prints = _identified(backed_up, database.conninfo, timeout_s=timeout_s)
+    with database.connect() as connection:
+        sequences = positions(connection)
+        before = migrations.status(connection)
+    began = time.perf_counter()
+    names: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    failures: tuple[Finding, ...] = ()
+    try:
+        done = migrations.deploy(database.conninfo, timeout_s=timeout_s)
+        names, warnings = done.applied, (*done.warnings, *done.notices)
+    except MigrationFailed as error:
+        names, left = _left_behind(database, migrations, before)
+        failures = (failure_finding(error), left)
+    duration_ms = (time.perf_counter() - began) * 1000
+    # Settled: what the deployment itself reports late would pass for others' work.
+    after = {} if failures else tuple_counters(database.conninfo, settled_s=SETTLED_S, timeout_s=COUNTERS_S)
+    counted_s = time.monotonic() - counted_at
+    return Applied(names, duration_ms, warnings, failures, counters, prints, sequences, after, counted_s)
+
+
+def _left_behind(database: TargetDatabase, migrations: Migrations, before: Status) -> tuple[tuple[str, ...], Finding]:
+    """What a deployment that failed has applied after all, and a finding that tells the state of the history."""
+    try:
+        with database.connect() as connection:
+            now = migrations.status(connection)
+    except (DryRunError, psycopg.Error) as error:
+        why = str(error).strip().splitlines()[0]
+        text = (
+            f"How far it came is unknown, for the target cannot be read now: {why} Look before anything else is done."
+        )
+        return (), Finding("partially-applied", Severity.BLOCKER, text)
+    names = tuple(name for name in now.applied if name not in before.applied)
+    was, still = (_listed(item.name for item in status.pending) for status in (before, now))
+    told = [
+        f"Before: {len(before.applied)} applied, pending {was}.",
+        f"Now: {len(now.applied)} applied, of them new {_listed(names)}; pending {still}.",
+        *(finding.message for finding in now.findings if finding not in before.findings),
+    ]
+    evidence = {"applied": list(names), "pending": [item.name for item in now.pending]}
+    return names, Finding("partially-applied", Severity.BLOCKER, " ".join(told), evidence=evidence)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _identified(backed_up: fingerprint.Fingerprint, conninfo: Conninfo, *, timeout_s: float) -> fingerprint.Fingerprint:
+    """The backup's figures with the oids and attnums that its tables have in the target now.
+
+    Rows are compared with the backup's, so counting the target once more would say nothing new.
+    """
+    with closing(reader(conninfo, statement_timeout_s=timeout_s)) as connection:
+        try:
+            shapes, unverified = read_shapes(connection)
+        except psycopg.Error as error:
+            raise unreadable("the catalog", error) from error
+    found = {(shape.schema, shape.name): shape for shape in shapes}
+    tables = []
+    for table in backed_up.tables:
+        if shape := found.get((table.schema, table.name)):
+            attnums = {column.name: column.attnum for column in shape.columns}
+            tables.append(replace(table, oid=shape.oid, attnums=attnums))
+        else:
+            tables.append(table)
+    return replace(backed_up, tables=tuple(tables), not_verified=unverified)
+
+
+def schema_as_rehearsed(database: TargetDatabase, rehearsed: Catalog) -> SchemaAsRehearsed:
+    """Compare the target's catalog with the one that the rehearsal ended with."""
+    with database.connect() as connection:
+        catalog = read_catalog(connection)
+    return SchemaAsRehearsed(
+        len(catalog.objects), schema_findings(rehearsed, catalog, what="The target differs from the rehearsed schema")
+    )
+
+
+def integrity(
+    database: TargetDatabase,
+    template: Conninfo,
+    before: Catalog,
+    applied: Applied,
+    rehearsed: Sequence[Finding],
+    *,
+    restore_proved: bool,
+    busy: Collection[str] = (),
+    timeout_s: float,
+) -> Integrity:
+    """Compare the target with what it was, and try its defaults, keys and indexes.
+
+    `before` is the target's own catalog before the deployment, `rehearsed` what the copy lost; where fingerprints
+    differ, rows are looked up in the template. `restore_proved` says that the backup restored to equal rows and schema.
+    Others wrote to `busy` tables since the backup: what differs there need not be the migrations' doing.
+    """
+    tables = compare_tables(applied.prints_before, template, database.conninfo)
+    counters = tuple_counters(database.conninfo, settled_s=SETTLED_S, timeout_s=COUNTERS_S)
+    with connect(database.conninfo, statement_timeout_s=timeout_s) as connection:
+        after = read_catalog(connection)
+        readback = columns_default_readback(connection, before, after)
+        unchanged = {table.table for table in tables if table.change is Change.NONE and not table.not_verified}
+        settled = checked_by_restore(before, after, unchanged) if restore_proved else frozenset()
+        orphaned = orphans(connection, after, settled)
+        moved = set_back(applied.sequences_before, positions(connection))
+    tables = tuple(counted(table, after, applied.counters_before, counters) for table in tables)
+    return Integrity(
+        tables=tables,
+        rows_before=sum(table.rows_before or 0 for table in tables),
+        rows_after=sum(table.rows_after or 0 for table in tables),
+        row_findings=(*row_findings(tables, rehearsed, busy), *_as_rehearsed(moved, rehearsed)),
+        defaults=readback,
+        default_findings=default_findings(readback),
+        foreign_keys=len([item for item in after.of_kind("constraint") if "FOREIGN KEY" in item.definition]),
+        orphans=orphaned,
+        indexes=len(after.of_kind("index")),
+        invalid=invalid(before, after),
+    )
+
+
+def row_findings(
+    tables: Sequence[TableComparison], rehearsed: Sequence[Finding], busy: Collection[str] = ()
+) -> tuple[Finding, ...]:
+    """Rows or values of the target that are no longer what they were.
+
+    In a `busy` table, to which others wrote, a difference that the copy did not show is theirs as far as anybody can
+    tell: it is told, and the copy's word stands. What the rehearsal did to the same table lends its rule, migration and
+    line: a waiver given there holds here.
+    """
+    found = []
+    for table in tables:
+        rule = _rule(table)
+        if rule is not None and not is_bookkeeping(table.table):
+            found.append(_row_finding(table, rule, rehearsed, busy=table.table in busy))
+    return tuple(found)
+
+
+def _as_rehearsed(found: Sequence[Finding], rehearsed: Sequence[Finding]) -> list[Finding]:
+    """The target's findings with the place that the rehearsal gave the same ones."""
+    known = {(finding.rule, finding.table): finding for finding in rehearsed}
+    return [known.get((finding.rule, finding.table), finding) for finding in found]
+
+
+# What a rehearsal may have called the same thing.
+_CAUSES = {
+    "table-dropped": {"table-dropped", "schema-dropped"},
+    "rows-lost": {"rows-lost", "truncated", "unfiltered-write"},
+    "content-changed": {"content-changed", "unfiltered-write"},
+    "not-verified": {"not-verified"},
+}
+
+
+def _rule(table: TableComparison) -> str | None:
+    if table.change is Change.DROPPED:
+        return "table-dropped" if table.rows_before else None
+    if table.change in {Change.ROWS_LOST, Change.CONTENT_CHANGED}:
+        return table.change.value
+    return "not-verified" if table.not_verified else None
+
+
+def _row_finding(table: TableComparison, rule: str, rehearsed: Sequence[Finding], *, busy: bool) -> Finding:
+    keys = f" (for example {', '.join(table.keys[:3])})" if table.keys else ""
+    what = {
+        "table-dropped": f"{table.table} is gone with its {table.rows_before} rows",
+        "rows-lost": f"{table.table} had {table.rows_before} rows and has {table.rows_after}: rows are gone{keys}",
+        "content-changed": f"{table.table}: values of {', '.join(table.columns_changed)} changed{keys}",
+        "not-verified": f"{table.table} could not be compared in full: {'; '.join(table.not_verified)}",
+    }[rule]
+    cause = next(
+        (finding for finding in rehearsed if finding.table == table.table and finding.rule in _CAUSES[rule]), None
+    )
+    if cause is None and busy and rule in {"rows-lost", "content-changed"}:
+        text = (
+            f"{what}. Others wrote to this table while the run went on, and on the copy the migrations did not do"
+            " this: it is taken for their work."
+        )
+        return Finding("changed-by-others", Severity.WARNING, text, table=table.table, evidence={"keys": [*table.keys]})
+    why = "as on the copy" if cause else "which did not happen on the copy"
+    evidence = {"rows_before": table.rows_before, "rows_after": table.rows_after, "keys": list(table.keys)}
+    return Finding(
+        cause.rule if cause else rule,
+        Severity.BLOCKER,
+        f"{what}, {why}. Roll back from the backup.",
+        cause.migration if cause else None,
+        cause.line if cause else None,
+        table.table,
+        evidence,
+    )

@@ -1,0 +1,98 @@
+"""Copies that stand beside the target, on its own server: for a database whose dump is too large to be carried away.
+
+The rehearsal is watched by event triggers, so the target's user has to be a superuser. The copies are named after
+the target and the run and are dropped at its end; the target's own sessions share the server with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+
+from pytest_dryrun.errors import CommandFailed, TargetUnusable
+from pytest_dryrun.hosts import Host
+from pytest_dryrun.postgres import databases
+from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.steps import target as names
+from pytest_dryrun.steps import way_back
+from pytest_dryrun.steps.target import TargetDatabase
+
+# The template, the copy that is migrated, and what sorting and checkpoints may need.
+ROOM = 3
+
+
+def administration(conninfo: Conninfo) -> Conninfo:
+    """A superuser's way into the target's server; raises TargetUnusable where its user is none."""
+    with connect(conninfo) as connection:
+        row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
+    if row is None or not row[0]:
+        raise TargetUnusable(
+            f"User {conninfo.user!r} of the .env is no superuser, and copies beside the target need one.",
+            "Event triggers watch the rehearsal, and nobody else may create them; nothing was touched.",
+            'Set [rehearsal] provider to "auto": then the copies live on a disposable server here.',
+        )
+    return way_back.administration(conninfo)
+
+
+def serve(database: TargetDatabase, run_id: str) -> Beside:
+    """Let copies stand on the target's server; raises TargetUnusable where there is no room for them."""
+    admin = administration(database.conninfo)
+    with database.connect() as connection:
+        needed = ROOM * databases.size_bytes(connection)
+        place = _data_directory(connection)
+    try:
+        free = database.host.free_bytes(place)
+    except CommandFailed as error:
+        raise TargetUnusable(
+            f"Whether {place} has room for copies is not known: {error.what}",
+            "A full disk would stop the target itself, so nothing was copied.",
+            'Set [rehearsal] provider to "auto": then the copies live on a disposable server here.',
+        ) from error
+    if free < needed:
+        raise TargetUnusable(
+            f"{place} on {database.host.name} has {free / 1e6:,.0f} MB free; copies may need {needed / 1e6:,.0f} MB.",
+            "A full disk would stop the target itself, so nothing was copied.",
+            'Make room there, or set [rehearsal] provider to "auto".',
+        )
+    tool_conninfo = database.tool_conninfo.database(admin.dbname)
+    return Beside(admin, tool_conninfo, database.host, database.identify().version_num, database, run_id)
+
+
+@dataclass(slots=True)
+class Beside:
+    """The target's own server in the place of a disposable one."""
+
+    conninfo: Conninfo
+    tool_conninfo: Conninfo
+    host: Host
+    version_num: int
+    database: TargetDatabase
+    run_id: str
+    provider: str = "target"
+    skipped: tuple[str, ...] = (
+        "the target's own; what the rehearsal measured shared the machine with everything else there",
+    )
+
+    def tool(self, name: str) -> list[str]:
+        """Begin the argv of one of the server's client programs on its host."""
+        return self.database.tool(name)
+
+    def process_ids(self) -> tuple[int, ...]:
+        """Its processes are not here."""
+        return ()
+
+    def free_bytes(self) -> int:
+        """Bytes that still fit where the backup's host keeps the server's data."""
+        with connect(self.conninfo) as connection:
+            return self.host.free_bytes(_data_directory(connection))
+
+    def stop(self) -> None:
+        """Drop this run's copies; the server goes on."""
+        for what in (names.TEMPLATE, names.REHEARSAL):
+            databases.drop(self.conninfo, way_back.named(self.database.conninfo.dbname, what, self.run_id))
+
+
+def _data_directory(connection: psycopg.Connection[tuple[object, ...]]) -> str:
+    (place,) = connection.execute("SELECT current_setting('data_directory')").fetchone() or ("/",)
+    return str(place)

@@ -1,0 +1,214 @@
+"""What is brought here from a staging host: its migrations, its roles, and the backup that it keeps."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import secrets
+import tarfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from pytest_dryrun.errors import CommandFailed, ConfigurationError, DryRunError
+from pytest_dryrun.hosts import output
+from pytest_dryrun.postgres import backup, databases
+from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.steps.proof import Dump
+from pytest_dryrun.steps.target import TargetDatabase
+from pytest_dryrun.steps.way_in import COMMAND_S
+
+if TYPE_CHECKING:
+    from pytest_dryrun.hosts.ssh.host import SshHost
+
+_VERSION_FILES = (
+    "package.json",
+    "package-lock.json",
+    "pnpm-lock.yaml",
+    "yarn.lock",
+    "node_modules/prisma/package.json",
+)
+
+
+def fetch(host: SshHost, directory: str, migrations: str, into: Path) -> Path:
+    """Copy the migrations and the files that pin Prisma's version from the host; returns the application's folder here.
+
+    Links are followed. Folders keep their places below `into`, those above the application's too: a workspace pins
+    versions there.
+    Raises ConfigurationError where there is no folder of migrations.
+    """
+    found = host.run(["sh", "-c", 'cd -- "$1" && pwd -P', "sh", directory], timeout_s=COMMAND_S)
+    real = PurePosixPath(found.stdout.rstrip("\n") or "/")
+    above = [real, *real.parents]
+    wanted = [real / migrations, *(folder / name for folder in above for name in _VERSION_FILES)]
+    script = 'cd / && for each; do [ ! -e "$each" ] || set -- "$@" "$each"; shift; done; tar -chf - -- "$@"'
+    argv = ["sh", "-c", script, "sh", *(str(path).lstrip("/") for path in wanted)]
+    place = f"{posixpath.join(directory, migrations)} on {host.name}"
+    if found.exit_status:
+        raise _not_fetched(place, output.last_words(found.stderr))
+    try:
+        with host.stream(argv, timeout_s=COMMAND_S) as chunks:
+            data = b"".join(chunks)
+    except CommandFailed as error:
+        raise _not_fetched(place, error.what) from error
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        archive.extractall(into, filter="data")
+    (into / ".git").mkdir(exist_ok=True)  # nothing above it is the project's
+    return into / str(real).lstrip("/")
+
+
+def _not_fetched(place: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The migrations in {place} could not be read: {why}",
+        "Without migrations there is nothing to rehearse, so nothing was touched.",
+        "Check the target's directory and [migrations] directory; the second is relative to the first.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    name: str
+    attributes: dict[str, bool]
+    settings: tuple[str, ...]
+
+
+_ATTRIBUTES = {
+    "rolsuper": "SUPERUSER",
+    "rolinherit": "INHERIT",
+    "rolcreaterole": "CREATEROLE",
+    "rolcreatedb": "CREATEDB",
+    "rolbypassrls": "BYPASSRLS",
+    "rolreplication": "REPLICATION",
+}
+
+
+def copy_roles(target: Conninfo, admin: Conninfo) -> Conninfo:
+    """Give the disposable server the target's roles, without their passwords, and a login as the target's own user.
+
+    So owners, grants and policies restore as they are, and migrations are rehearsed with no more rights than they have.
+    """
+    columns = sql.SQL(", ").join(sql.Identifier(name) for name in _ATTRIBUTES)
+    with connect(target, statement_timeout_s=COMMAND_S) as connection:
+        query = sql.SQL("SELECT rolname, coalesce(rolconfig, '{{}}'), {} FROM pg_roles WHERE rolname !~ '^pg_'")
+        roles = [
+            _Role(name, dict(zip(_ATTRIBUTES, flags, strict=True)), tuple(settings))
+            for name, settings, *flags in connection.execute(query.format(columns)).fetchall()
+        ]
+        members = connection.execute(
+            "SELECT pg_get_userbyid(roleid), pg_get_userbyid(member), admin_option FROM pg_auth_members"
+            " WHERE pg_get_userbyid(member) !~ '^pg_'"
+        ).fetchall()
+    password = secrets.token_urlsafe(24)
+    with connect(admin, statement_timeout_s=COMMAND_S) as connection:
+        there = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
+        for role in roles:
+            if role.name not in there:
+                words = [word if role.attributes[key] else f"NO{word}" for key, word in _ATTRIBUTES.items()]
+                connection.execute(
+                    sql.SQL("CREATE ROLE {} NOLOGIN {}").format(sql.Identifier(role.name), sql.SQL(" ".join(words)))
+                )
+                _configure(connection, role)
+        for group, member, may_grant in members:
+            option = sql.SQL(" WITH ADMIN OPTION" if may_grant else "")
+            connection.execute(
+                sql.SQL("GRANT {} TO {}{}").format(sql.Identifier(group), sql.Identifier(member), option)
+            )
+        if target.user == admin.user:
+            return admin
+        connection.execute(
+            sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(target.user), sql.Literal(password))
+        )
+    return replace(admin, user=target.user, password=password)
+
+
+def _configure(connection: psycopg.Connection[tuple[object, ...]], role: _Role) -> None:
+    for setting in role.settings:
+        connection.execute(
+            sql.SQL("ALTER ROLE {} SET {}").format(sql.Identifier(role.name), databases.assignment(setting))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HostFile:
+    """A file of a host, looked at there."""
+
+    host: SshHost
+    path: str
+
+    def sha256(self) -> str:
+        """Its checksum as it lies there now."""
+        return self.host.sha256(self.path)
+
+    def mode(self) -> int:
+        """Who may read and write it there."""
+        done = self.host.run(["stat", "-c", "%a", "--", self.path], timeout_s=COMMAND_S)
+        if done.exit_status:
+            raise CommandFailed(
+                f"The permissions of {self.path} on {self.host.name} cannot be read: {output.last_words(done.stderr)}",
+                "Whether others can read the backup is not known.",
+                "Check that it is there still.",
+            )
+        return int(done.stdout, 8)
+
+
+def there(
+    host: SshHost, database: TargetDatabase, directory: str, name: str, copy: Path | None, *, timeout_s: float
+) -> Dump:
+    """A dump that the host's own pg_dump writes to the host, and a verified copy of it here where one is wanted.
+
+    The folder there becomes 0700, the file 0600; it carries its name only when it is complete and synced.
+    """
+
+    def dump(snapshot_id: str) -> backup.Backup:
+        began = time.perf_counter()
+        host.make_directory(directory)
+        _clear(host, directory, name)
+        final, part = posixpath.join(directory, name), posixpath.join(directory, f".{name}.part")
+        options = [*backup.arguments(snapshot_id), f"--file={part}"]
+        environment = database.tool_conninfo.environment()
+        script = (
+            'umask 077; part=$1 final=$2; shift 2; "$@" && sync "$part" && [ "$(stat -c %a "$part")" = 600 ]'
+            ' && mv "$part" "$final"'
+        )
+        argv = ["sh", "-c", script, "sh", part, final, *database.tool("pg_dump"), *options]
+        written = False
+        try:
+            done = host.run(argv, timeout_s=timeout_s, env=environment)
+            written = done.exit_status == 0
+        finally:
+            if not written and not host.lost:
+                host.remove(part)
+        if not written:
+            raise _not_written(host, final, output.last_words(done.stderr))
+        dump_ms = (time.perf_counter() - began) * 1000
+        kept, kept_at = HostFile(host, final), f"{host.name}:{final}"
+        if copy is None:
+            size = host.run(["stat", "-c", "%s", "--", final], timeout_s=COMMAND_S).stdout
+            return backup.Backup(Path(final), int(size), kept.sha256(), dump_ms, kept, kept_at, in_place=True)
+        copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        digest = host.get(final, copy)
+        return backup.Backup(copy, copy.stat().st_size, digest, dump_ms, kept, kept_at)
+
+    return dump
+
+
+def _clear(host: SshHost, directory: str, name: str) -> None:
+    """Remove the unfinished dumps of this target's killed runs; we hold the database, so none is being written."""
+    target = name.rpartition("-")[0].rpartition("-")[0]
+    pattern = re.compile(rf"\.{re.escape(target)}-\d{{8}}T\d{{6}}Z-[0-9a-f]{{4}}\.dump\.part")
+    for each in host.run(["ls", "-A", "--", directory], timeout_s=COMMAND_S).stdout.splitlines():
+        if pattern.fullmatch(each):
+            host.remove(posixpath.join(directory, each))
+
+
+def _not_written(host: SshHost, final: str, why: str) -> DryRunError:
+    return DryRunError(
+        f"The backup {final} could not be written on {host.name}: {why}",
+        "Without a backup nothing after this may touch the target. Nothing of it was left there.",
+        "Mend what pg_dump complains about, or name another [backup] directory.",
+    )

@@ -1,0 +1,300 @@
+"""The backup, the room for it, and the proof that it restores."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pytest_dryrun.errors import DryRunError, TargetUnusable
+from pytest_dryrun.postgres import backup, comparison, databases, fingerprint
+from pytest_dryrun.postgres.catalog import Catalog, read_catalog
+from pytest_dryrun.postgres.catalog_difference import difference
+from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.postgres.disposable import Disposable
+from pytest_dryrun.postgres.proof import proof
+from pytest_dryrun.postgres.shapes import Unverified
+from pytest_dryrun.postgres.snapshot import snapshot
+from pytest_dryrun.steps.target import TargetDatabase
+from pytest_dryrun.values import Change, Finding, Severity, TableComparison
+
+WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Space where the backup will lie; `needed_bytes` is the database's size or `min_free`, whichever is more."""
+
+    directory: str
+    free_bytes: int
+    needed_bytes: int
+
+    def shortage(self) -> str:
+        """What to say when there is too little."""
+        return (
+            f"{self.directory} has {self.free_bytes / 1e6:,.0f} MB free, "
+            f"the backup may need {self.needed_bytes / 1e6:,.0f} MB: "
+            "free space there or name another [backup] directory"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A backup together with what the same snapshot looked like."""
+
+    archive: backup.Backup
+    shape: databases.Shape
+    catalog: Catalog
+    prints: fingerprint.Fingerprint
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies here."""
+        return self.archive.path
+
+    @property
+    def kept_at(self) -> str:
+        """Where the backup is kept, for people."""
+        return self.archive.kept_at
+
+    @property
+    def mode(self) -> int:
+        """The permission bits of the file as it is kept."""
+        return self.archive.kept.mode()
+
+    def changed(self) -> str:
+        """What is wrong with the backup as it is kept now; empty where it is the file that was written and proved."""
+        now = self.archive.kept.sha256()
+        if now == self.sha256:
+            return ""
+        return f"The backup {self.kept_at} is no longer the file that was restored: its checksum is {now}."
+
+    def hold(self) -> None:
+        """Raise DryRunError unless the file that is kept is the one that was written and proved."""
+        if changed := self.changed():
+            raise DryRunError(
+                changed,
+                "There is no proven way back.",
+                "Find out who writes there, keep others out of [backup] directory, and run again.",
+            )
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size."""
+        return self.archive.size_bytes
+
+    @property
+    def sha256(self) -> str:
+        """The checksum computed while it was written."""
+        return self.archive.sha256
+
+    @property
+    def dump_ms(self) -> float:
+        """How long dumping, hashing and writing took."""
+        return self.archive.dump_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The backup in a new database, compared with the snapshot. Findings block: rows or schema differ.
+
+    `duration_ms` is the restore with dropping what stood there and creating the database; `prints` are its figures.
+    """
+
+    conninfo: Conninfo
+    restore_ms: float
+    duration_ms: float
+    tables: int
+    rows: int
+    findings: tuple[Finding, ...]
+    kept: backup.Kept
+    prints: fingerprint.Fingerprint
+
+    @property
+    def disproved(self) -> bool:
+        """Whether anything keeps the new database from being proved equal; what a dump never carries does not."""
+        return any(finding.severity is Severity.BLOCKER for finding in self.findings)
+
+    def checksum_now(self) -> str:
+        """The file's checksum as it is kept now."""
+        return self.kept.sha256()
+
+
+def room(database: TargetDatabase, directory: str, min_free_bytes: int) -> Room:
+    """Measure the room for a backup in `directory`; the database's own size is the safe estimate."""
+    with database.connect() as connection:
+        size = databases.size_bytes(connection)
+    return Room(directory, database.host.free_bytes(directory), max(min_free_bytes, size))
+
+
+Dump = Callable[[str], backup.Backup]
+"""Writes the backup as an exported snapshot (by its id) sees the database."""
+
+
+def take(database: TargetDatabase, dump: Dump, *, timeout_s: float) -> Taken:
+    """Dump and fingerprint the target side by side, from one exported snapshot.
+
+    Raises DryRunError where the backup cannot be written; the fingerprint is given up then.
+    """
+    stop = threading.Event()
+    with (
+        snapshot(database.conninfo, statement_timeout_s=timeout_s) as instant,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="dryrun-fingerprint") as pool,
+    ):
+        catalog = read_catalog(instant.connection)
+        shape = databases.shape(instant.connection)
+        # Sequences are under no snapshot: read before the dump reads them, they stand no further than there.
+        sequences = fingerprint.sequences(instant.connection)
+        counting = pool.submit(
+            fingerprint.take,
+            database.conninfo,
+            snapshot_id=instant.id,
+            mode="exact",
+            workers=WORKERS,
+            statement_timeout_s=timeout_s,
+            stop=stop,
+        )
+        try:
+            archive = dump(instant.id)
+            prints = replace(counting.result(), sequences=sequences)
+        except BaseException:
+            stop.set()
+            raise
+    return Taken(archive, shape, catalog, prints)
+
+
+def here(database: TargetDatabase, directory: Path, name: str, timeout_s: float) -> Dump:
+    """A dump that is written to a folder of this machine."""
+
+    def dump(snapshot_id: str) -> backup.Backup:
+        try:
+            return backup.dump(
+                database.host,
+                database.tool("pg_dump"),
+                database.tool_conninfo,
+                snapshot_id=snapshot_id,
+                directory=directory,
+                name=name,
+                timeout_s=timeout_s,
+            )
+        except OSError as error:
+            raise DryRunError(
+                f"The backup {directory / name} could not be written: {error.strerror or error}.",
+                "Without a backup nothing after this may touch the target.",
+                "Mend the folder, or name another [backup] directory.",
+            ) from error
+
+    return dump
+
+
+def restore(
+    server: Disposable, taken: Taken, name: str, *, timeout_s: float, login: Conninfo | None = None
+) -> Restored:
+    """Put the backup in the place of a database of the disposable server and compare every row and the whole catalog.
+
+    What stood there, the migrated copy for one, is dropped with its sessions; nothing need stand there.
+    `login` is who restores, the server's superuser where nobody is named.
+    """
+    began = time.perf_counter()
+    databases.drop(server.conninfo, name)
+    conninfo = databases.create(server.conninfo, name, taken.shape)
+    restoring = server.tool_conninfo.database(name)
+    if login is not None:
+        restoring = replace(restoring, user=login.user, password=login.password)
+    restore_ms = backup.restore(
+        server.host,
+        server.tool("pg_restore"),
+        taken.path,
+        restoring,
+        timeout_s=timeout_s,
+        in_place=taken.archive.in_place,
+    )
+    duration_ms = (time.perf_counter() - began) * 1000
+    prints, findings = compare(taken, conninfo, timeout_s=timeout_s)
+    rows = sum(table.rows for table in taken.prints.tables)
+    return Restored(
+        conninfo, restore_ms, duration_ms, len(taken.prints.tables), rows, findings, taken.archive.kept, prints
+    )
+
+
+def compare(
+    taken: Taken, conninfo: Conninfo, *, timeout_s: float
+) -> tuple[fingerprint.Fingerprint, tuple[Finding, ...]]:
+    """Fingerprint a restored database and find whether it equals the snapshot the backup was taken from."""
+    prints = fingerprint.take(conninfo, mode="exact", workers=WORKERS, statement_timeout_s=timeout_s)
+    with connect(conninfo, statement_timeout_s=timeout_s) as connection:
+        catalog = read_catalog(connection)
+    return prints, (*row_differences(taken.prints, prints), *schema_findings(taken.catalog, catalog))
+
+
+def compare_tables(
+    before: fingerprint.Fingerprint, before_conninfo: Conninfo, after_conninfo: Conninfo, *, copied: bool = False
+) -> tuple[TableComparison, ...]:
+    """What became of every table; `before` are exact figures of the rows in `before_conninfo`.
+
+    Where a table's exact figures stayed what they were, that settles it, and the side before need not be read again.
+    `copied` promises that the database after began as a copy of the one whose figures these are, made since.
+    Raises TargetUnusable where `before_conninfo` no longer holds the rows that were counted there.
+    """
+    same = fingerprint.kept(after_conninfo, before, copied=copied, workers=WORKERS)
+    settled = [table for table in before.tables if table.oid in same]
+    # Known, so that they do not pass for created.
+    known = [Unverified(table.oid, table.table, "settled by its figures", expected=True) for table in settled]
+    rest = replace(
+        before,
+        tables=tuple(table for table in before.tables if table.oid not in same),
+        not_verified=(*before.not_verified, *known),
+    )
+    unchanged = (
+        TableComparison(
+            table.table,
+            table.rows,
+            table.rows,
+            Change.NONE,
+            renamed_to=same[table.oid] if same[table.oid] != table.table else None,
+        )
+        for table in settled
+    )
+    found = comparison.compare(rest, before_conninfo, after_conninfo, workers=WORKERS)
+    counted = {table.table: table.rows for table in rest.tables}
+    for item in found:
+        if item.table in counted and item.rows_before != counted[item.table]:
+            raise TargetUnusable(
+                f"The copy of {item.table} holds {item.rows_before} rows; {counted[item.table]} were counted in it"
+                " before.",
+                "Somebody changed the copy since it was proved, so what became of the table's rows is not known.",
+                "Leave the disposable server alone and run again.",
+            )
+    return tuple(sorted((*found, *unchanged), key=lambda item: item.table))
+
+
+def row_differences(expected: fingerprint.Fingerprint, found: fingerprint.Fingerprint) -> list[Finding]:
+    """Everything that keeps two databases from being proved equal; what a dump never carries is only told."""
+    return [
+        Finding(
+            "restore-differs",
+            Severity.BLOCKER if item.disproves else Severity.INFO,
+            item.message,
+            table=item.table,
+            evidence={"kind": item.kind.value, "columns": list(item.columns)},
+        )
+        for item in proof(expected, found)
+    ]
+
+
+def schema_findings(
+    expected: Catalog, found: Catalog, *, what: str = "The restored schema differs"
+) -> tuple[Finding, ...]:
+    """Every object that differs between two schemas that ought to be equal."""
+    return tuple(
+        Finding(
+            "drift",
+            Severity.BLOCKER,
+            f"{what}: {change.kind} {change.identity} {change.action.value}",
+            evidence={"sql": change.sql},
+        )
+        for change in difference(expected, found, follow_oids=False)
+    )

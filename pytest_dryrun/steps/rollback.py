@@ -1,0 +1,56 @@
+"""The way back, walked on the migrated copy: the same steps that the target would need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import httpx
+
+from pytest_dryrun.postgres.connection import Conninfo
+from pytest_dryrun.probes import api
+from pytest_dryrun.steps.proof import Restored
+from pytest_dryrun.values import Finding
+
+# What `proof.restore` does, in the words of somebody who would do it to the target.
+STEPS = (
+    "end the sessions and drop the migrated database",
+    "create it again with its owner, encoding, collation and settings",
+    "restore the backup (pg_restore --exit-on-error)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """A migrated database that was replaced by the backup; findings tell where it differs from the snapshot."""
+
+    conninfo: Conninfo
+    duration_ms: float
+    steps: tuple[str, ...]
+    tables: int
+    rows: int
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def of(cls, restored: Restored) -> RolledBack:
+        """The restore that took the migrated copy's place."""
+        return cls(restored.conninfo, restored.duration_ms, STEPS, restored.tables, restored.rows, restored.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeOutcome:
+    """What the rolled-back application answered."""
+
+    answers: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def smoke_requests(client: httpx.Client, paths: Sequence[str], command: Callable[[], object] | None) -> SmokeOutcome:
+    """Every timed request once, then the smoke command; a command that fails raises CommandFailed with its output."""
+    answers = [(path, api.get(client, path, timeout_s=10)) for path in paths]
+    problems = tuple(f"{path}: {answer.problem}" for path, answer in answers if answer.problem)
+    if command is not None and not problems:
+        command()
+    return SmokeOutcome(
+        tuple(f"{path}: {answer.status} in {answer.duration_ms:.0f} ms" for path, answer in answers), problems
+    )

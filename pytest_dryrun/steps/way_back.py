@@ -1,0 +1,279 @@
+"""The way back of a staging database: the commands for a person, and the same done for one.
+
+The backup is restored into a new database beside the target and compared there, row by row, before the target is
+touched; then the two change names in one transaction. So the target is the migrated database or the proved one at
+every instant, and never half of either.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from pytest_dryrun.errors import DryRunError, TargetUnusable
+from pytest_dryrun.hosts import output
+from pytest_dryrun.postgres import backup, databases
+from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.steps import proof
+from pytest_dryrun.steps.target import TargetDatabase
+from pytest_dryrun.values import Severity
+
+SWAP_S = 60.0
+STATEMENT_S = 60.0
+# Where one connects to in order to make, rename and drop databases.
+MAINTENANCE = ("postgres", "template1")
+# The ends of the names by which restored and migrated databases are known for as long as they stand beside the target.
+BESIDE, ASIDE = "dryrun_restored", "dryrun_migrated"
+
+
+class Unknown(DryRunError):
+    """Nobody can tell whether the target came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class BroughtBack:
+    """A target that is its backup again; `down_ms` is how long it let nobody in, `left` what could not be dropped."""
+
+    duration_ms: float
+    down_ms: float
+    tables: int
+    rows: int
+    left: str = ""
+
+    def told(self) -> str:
+        """It in a sentence or two."""
+        left = f" The migrated database could not be dropped and is called {self.left} now." if self.left else ""
+        return (
+            f"{self.tables} tables, {self.rows:,} rows and the whole schema are those of the backup; it took"
+            f" {self.duration_ms / 1000:.1f} s, and no session was let in for {self.down_ms / 1000:.1f} s.{left}"
+        )
+
+
+def commands(database: TargetDatabase, shape: databases.Shape, path: str, restart: str) -> list[str]:
+    """What somebody types on the host to bring the database back from a backup there, line by line.
+
+    Role `postgres` stands for a superuser, or for one who owns everything and may create databases.
+    """
+    there = database.tool_conninfo
+    folder = posixpath.dirname(database.tool("pg_dump")[0])
+    name = shlex.quote(there.dbname)
+
+    def own(tool: str) -> str:
+        return posixpath.join(folder, tool)
+
+    like = [f"--owner={shape.owner}", f"--encoding={shape.encoding}"]
+    like += [f"--lc-collate={shape.collate}", f"--lc-ctype={shape.ctype}"]
+    if shape.provider == "i":
+        like += ["--locale-provider=icu", f"--icu-locale={shape.locale}"]
+    elif shape.provider == "b":
+        like += ["--locale-provider=builtin", f"--builtin-locale={shape.locale}"]
+    if shape.tablespace != "pg_default":
+        like.append(f"--tablespace={shape.tablespace}")
+    roles = {shape.owner, *(role for role, _ in shape.role_settings), *(role for role, _, _ in shape.grants or ())}
+    given = [statement.as_string(None) for statement in databases.properties(there.dbname, shape, roles)]
+    return [
+        f"export PGHOST={shlex.quote(there.host)} PGPORT={there.port} PGUSER=postgres",
+        f"{own('dropdb')} --force {name}",
+        f"{own('createdb')} --template=template0 {' '.join(map(shlex.quote, like))} {name}",
+        *(f"{own('psql')} -c {shlex.quote(statement)} {name}" for statement in given),
+        f"{own('pg_restore')} --exit-on-error --jobs=2 --dbname={name} {shlex.quote(path)}",
+        f"{own('psql')} -c ANALYZE {name}",
+        *([restart] if restart else []),
+    ]
+
+
+def administration(conninfo: Conninfo) -> Conninfo:
+    """Where databases are made and renamed; raises TargetUnusable where this user may not do that with the target."""
+    reasons = []
+    for place in (conninfo.database(name) for name in MAINTENANCE):
+        try:
+            with connect(place) as connection:
+                row = connection.execute(
+                    "SELECT r.rolsuper OR r.rolcreatedb, r.rolsuper OR pg_has_role(d.datdba, 'USAGE')"
+                    " FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = %s",
+                    (conninfo.dbname,),
+                ).fetchone()
+        except TargetUnusable as error:
+            reasons.append(error.what)
+            continue
+        may_create, owns = row or (False, False)
+        if may_create and owns:
+            return place
+        lacking = [*(() if may_create else ("may not create databases",)), *(() if owns else ("does not own it",))]
+        reasons = [f"User {conninfo.user!r} {' and '.join(lacking)}."]
+        break
+    raise TargetUnusable(
+        f"{conninfo.dbname!r} could not be rolled back by this run: {' '.join(reasons)}",
+        'With on_no_go = "run" that would show only once it is migrated, so nothing was touched.',
+        'Give the user CREATEDB and the ownership, or set [rollback] on_no_go = "print".',
+    )
+
+
+def bring_back(
+    database: TargetDatabase,
+    taken: proof.Taken,
+    path: str,
+    *,
+    run_id: str,
+    let_go: Callable[[], object],
+    timeout_s: float,
+) -> BroughtBack:
+    """Replace the target by its backup, the file at `path` on its host.
+
+    `let_go` ends our own session in the target; everybody else's are ended by the server. Raises DryRunError or
+    psycopg.Error with the target as it was: the migrated database.
+    """
+    began = time.perf_counter()
+    name = database.conninfo.dbname
+    admin = administration(database.conninfo)
+    beside, aside = named(name, BESIDE, run_id), named(name, ASIDE, run_id)
+    try:
+        restored = databases.create(admin, beside, taken.shape)
+        _restore(database, beside, path, timeout_s=timeout_s)
+        with connect(restored, statement_timeout_s=timeout_s) as connection:
+            connection.execute("ANALYZE")
+        _hold(taken, restored, timeout_s=timeout_s)
+        down_ms = _swap(admin, name, beside, aside, let_go)
+    finally:
+        with suppress(psycopg.Error, TargetUnusable):
+            databases.drop(admin, beside)  # where the names were changed, nothing is called that any more
+    left = ""
+    try:
+        databases.drop(admin, aside)
+    except (psycopg.Error, TargetUnusable):  # the next run tries again
+        left = aside
+    rows = sum(table.rows for table in taken.prints.tables)
+    return BroughtBack((time.perf_counter() - began) * 1000, down_ms, len(taken.prints.tables), rows, left)
+
+
+def named(name: str, what: str, run_id: str) -> str:
+    """The name of a database of one run beside the one called `name`; of at most 63 bytes."""
+    suffix = f"_{what}_{run_id}".lower().replace("-", "_")
+    return name.encode()[: 63 - len(suffix)].decode(errors="ignore") + suffix
+
+
+def clear(conninfo: Conninfo) -> tuple[str, ...]:
+    """Drop what killed runs left beside a database, and tell of it; whoever calls this holds the database."""
+    pattern = re.compile(r"_dryrun_(?:restored|migrated|template|rehearsal)_\d{8}t\d{6}z_[0-9a-f]{4}")
+    with connect(conninfo) as connection:
+        rows = connection.execute(
+            "SELECT datname FROM pg_database WHERE pg_has_role(datdba, 'USAGE') ORDER BY datname"
+        ).fetchall()
+    told = []
+    for (other,) in rows:
+        found = pattern.search(str(other))
+        if found and other == conninfo.dbname.encode()[: 63 - len(found[0])].decode(errors="ignore") + found[0]:
+            try:
+                databases.drop(conninfo, str(other))
+            except psycopg.Error as error:
+                why = " ".join(str(error).split())
+                told.append(f"A killed run has left the database {other}, and it could not be dropped: {why}")
+            else:
+                told.append(f"A killed run had left the database {other}; it was dropped.")
+    return tuple(told)
+
+
+def _restore(database: TargetDatabase, name: str, path: str, *, timeout_s: float) -> None:
+    done = database.host.run(
+        [*database.tool("pg_restore"), *backup.restoring(name), path],
+        timeout_s=timeout_s,
+        env=database.tool_conninfo.database(name).environment(),
+    )
+    if done.exit_status:
+        raise DryRunError(
+            f"pg_restore on {database.host.name} failed: {output.last_words(done.stderr)}",
+            "The target is still the migrated database.",
+            "Mend what pg_restore complains about and type the commands of the way back.",
+        )
+
+
+def _hold(taken: proof.Taken, restored: Conninfo, *, timeout_s: float) -> None:
+    """Raise unless the new database is what the target was, rows, schema and shape."""
+    _, findings = proof.compare(taken, restored, timeout_s=timeout_s)
+    differences = [finding.message for finding in findings if finding.severity is Severity.BLOCKER]
+    with connect(restored) as connection:
+        shape = databases.shape(connection)
+    if shape != taken.shape:
+        differences.append(f"the database itself is {shape}, and was {taken.shape}")
+    if differences:
+        raise DryRunError(
+            f"The restored database is not what the target was: {'; '.join(differences[:5])}",
+            "It did not take the target's place; the target is still the migrated database.",
+            "Find out why, then type the commands of the way back.",
+        )
+
+
+def _swap(admin: Conninfo, name: str, beside: str, aside: str, let_go: Callable[[], object]) -> float:
+    """Let the database `beside` take the place of `name`, which is then called `aside`; gives the ms that took."""
+    let_go()
+    began = time.perf_counter()
+    new = _oid(admin, beside)
+    try:
+        with connect(admin, statement_timeout_s=STATEMENT_S) as connection:
+            while not _renamed(connection, name, beside, aside):
+                if time.perf_counter() - began > SWAP_S:
+                    raise _in_use(connection, name)
+    except psycopg.OperationalError as error:
+        # A connection that is lost may take the word with it that the transaction was committed.
+        lost = f"The connection was lost while the databases changed names: {' '.join(str(error).split())}"
+        try:
+            stands = _oid(admin, name)
+        except TargetUnusable as gone:
+            raise Unknown(
+                f"{lost} {gone.what}",
+                f"State unknown: {name!r} is the migrated database or the restored one, whole in either case.",
+                "Look which; the commands of the way back lead to the backup from both.",
+            ) from error
+        if stands != new:
+            raise DryRunError(
+                lost, "The target is still the migrated database.", "Type the commands of the way back."
+            ) from error
+    return (time.perf_counter() - began) * 1000
+
+
+def _renamed(connection: psycopg.Connection[tuple[object, ...]], name: str, beside: str, aside: str) -> bool:
+    """Try once. Whoever comes while it is tried waits for it; who came just before keeps it from happening."""
+    rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+    _end_sessions(connection, name)
+    try:
+        with connection.transaction():
+            connection.execute(rename.format(sql.Identifier(name), sql.Identifier(aside)))
+            connection.execute(rename.format(sql.Identifier(beside), sql.Identifier(name)))
+    except psycopg.errors.ObjectInUse:
+        return False
+    return True
+
+
+def _in_use(connection: psycopg.Connection[tuple[object, ...]], name: str) -> DryRunError:
+    query = (
+        "SELECT coalesce(string_agg(format('session %%s of %%s', pid, usename), ', '), 'a prepared transaction')"
+        " FROM pg_stat_activity WHERE datname = %s"
+    )
+    (who,) = connection.execute(query, (name,)).fetchone() or ("",)
+    return DryRunError(
+        f"{name!r} is still in use, by {who}: this user may not end that.",
+        "The restored database did not take its place; the target is still the migrated database.",
+        "End it as a superuser, then type the commands of the way back.",
+    )
+
+
+def _oid(admin: Conninfo, name: str) -> object:
+    with connect(admin) as connection:
+        row = connection.execute("SELECT oid FROM pg_database WHERE datname = %s", (name,)).fetchone()
+    return row[0] if row else None
+
+
+def _end_sessions(connection: psycopg.Connection[tuple[object, ...]], name: str) -> None:
+    """End every session that this user may end; what stays is told by the renaming that it keeps from happening."""
+    pids = connection.execute("SELECT pid FROM pg_stat_activity WHERE datname = %s", (name,)).fetchall()
+    for (pid,) in pids:
+        with suppress(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT pg_terminate_backend(%s)", (pid,))

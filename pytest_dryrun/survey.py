@@ -1,0 +1,255 @@
+"""What a dry run finds before it does anything: the machine, the target, its migrations."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pytest_dryrun import workspace
+from pytest_dryrun.config import Target
+from pytest_dryrun.config_file import Loaded
+from pytest_dryrun.errors import CommandFailed, ConfigurationError
+from pytest_dryrun.hosts import Host
+from pytest_dryrun.hosts.output import last_words
+from pytest_dryrun.journal import Journal
+from pytest_dryrun.migrations import Migrations, Status
+from pytest_dryrun.migrations.command import CommandMigrations
+from pytest_dryrun.migrations.prisma import PrismaMigrations
+from pytest_dryrun.migrations.sql_folder import SqlFolder
+from pytest_dryrun.postgres.disposable import Disposable
+from pytest_dryrun.probes import bugs
+from pytest_dryrun.probes.smoke import argv_of
+from pytest_dryrun.progress import Progress
+from pytest_dryrun.redaction import Redactor
+from pytest_dryrun.steps import prisma_diff
+from pytest_dryrun.steps.memo import step
+from pytest_dryrun.steps.prisma_diff import PrismaDiff
+from pytest_dryrun.steps.status import StatusCommand
+from pytest_dryrun.steps.target import Access, TargetDatabase
+from pytest_dryrun.steps.waiving import grants
+from pytest_dryrun.values import CheckSpec, Finding, Severity
+from pytest_dryrun.waivers import Waivers
+
+VERSION_S = 60.0
+
+
+def _remove_container(name: str) -> None:
+    # Imported late: the engine's client takes most of a second, and only a killed run leaves a container behind.
+    from pytest_dryrun.postgres.disposable.container import remove_container
+
+    remove_container(name)
+
+
+def refuse_production(name: str, target: Target) -> None:
+    """Raise ConfigurationError for a target that no code of ours may ever write to."""
+    if target.role == "production":
+        raise ConfigurationError(
+            f'Target {name!r} has role = "production", which is never run: a dry run applies migrations.',
+            "Nothing was run and nothing was touched.",
+            'Rehearse with a target of role = "local" or "staging".',
+        )
+
+
+class Survey(Journal, ABC):
+    """What can be read of one target; where the target lives is a subclass's business.
+
+    Every step happens once; its error, if any, belongs to the check that met it first.
+    """
+
+    host: Host
+    """Where the target's own commands run."""
+    root: Path
+    """The application's files, as they can be read from here."""
+    schema = "public"
+    """Where Prisma keeps its history."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        target: Target,
+        loaded: Loaded,
+        specs: Sequence[CheckSpec],
+        run_id: str,
+        directory: Path,
+        redactor: Redactor,
+        executed_by: str,
+        started_at: datetime,
+        progress: Progress,
+    ) -> None:
+        super().__init__(progress)
+        refuse_production(name, target)
+        self.name = name
+        self.target = target
+        self.loaded = loaded
+        self.specs = tuple(specs)
+        self.run_id = run_id
+        self.directory = directory
+        self.redactor = redactor
+        self.executed_by = executed_by
+        self.started_at = started_at
+        self.redactor.add(target.api.token)
+
+    # What depends on where the target lives.
+
+    @property
+    @abstractmethod
+    def directory_there(self) -> str:
+        """The application's folder as its own commands see it."""
+
+    @abstractmethod
+    def access(self) -> Access:
+        """Log in to the target's host."""
+
+    @abstractmethod
+    def log_marks(self) -> bugs.Marks:
+        """Where the configured logs ended when the run began."""
+
+    @abstractmethod
+    def server(self) -> Disposable:
+        """The disposable server on which every copy lives."""
+
+    @abstractmethod
+    def project_files(self) -> Path:
+        """The application's folder of migrations and package files, complete: what `root` holds from then on."""
+
+    @abstractmethod
+    def database(self) -> TargetDatabase:
+        """The target's database."""
+
+    # The machine and the target.
+
+    @step("Clearing what killed runs left")
+    def workspace(self) -> workspace.Workspace:
+        """The run's private folder."""
+        said = workspace.sweep(remove_container=_remove_container)
+        failed = [text for text in said if text.startswith("Not everything")]
+        if len(said) > len(failed):
+            self.note(f"What killed runs had left behind was removed: {len(said) - len(failed)} processes and folders.")
+        self.note(*failed)
+        made = workspace.Workspace.create(f"{self.run_id}-{self.name}"[:64])
+        self.closing(made.close)
+        return made
+
+    def serve(self, started: Disposable) -> Disposable:
+        """Take on a disposable server that was started: it ends with this run, and the page names it."""
+        self.closing(started.stop)
+        self.redactor.add(started.conninfo.password)
+        version = f"{started.version_num // 10000}.{started.version_num % 10000}"
+        self.publish(versions={"server": version, "provider": started.provider})
+        self.note(*(f"Disposable server: {text}" for text in started.skipped))
+        return started
+
+    @step("Reading the migrations")
+    def native(self) -> Migrations:
+        """The tool's folder and history, applied by ourselves."""
+        settings = self.target.migrations
+        root = self.project_files()
+        folder = root / settings.directory
+        tool = self.tool_in(root)
+        if not tool.folder():
+            what = "*.sql files" if settings.tool == "sql" else "migration folders"
+            raise ConfigurationError(
+                f"{folder} holds no {what}.",
+                "Without migrations there is nothing to rehearse, so nothing was touched.",
+                "Check [migrations] directory; it is relative to the target's directory.",
+            )
+        return tool
+
+    def tool_in(self, root: Path) -> Migrations:
+        """The configured tool on a copy of the application's folder."""
+        settings = self.target.migrations
+        folder = root / settings.directory
+        if settings.tool == "sql":
+            return SqlFolder(folder)
+        return PrismaMigrations(folder, version=settings.prisma_version or None, project=root, schema=self.schema)
+
+    def migrations(self) -> Migrations:
+        """The same, applied as production will apply it."""
+        command = self.target.migrations.deploy
+        if command == "native":
+            return self.native()
+        argv = argv_of(command, "migrations.deploy")
+        return CommandMigrations(self.native(), argv, self.host, self.directory_there, url=self.database().tool_url)
+
+    def version_differences(self) -> list[Finding]:
+        """A warning where copies run on another major version than the target."""
+        return self.database().version_differences(self.server().version_num)
+
+    @step("Asking programs for their versions")
+    def programs(self) -> Mapping[str, str]:
+        """The versions of what works on the target: its own pg_dump, the tool, and Node where that deploys."""
+        found = {"pg_dump": self._version([*self.database().tool("pg_dump"), "--version"])}
+        status = self.status()
+        if status.tool == "prisma":
+            found["Prisma"] = status.version or "not pinned"
+        if status.tool == "prisma" and self.target.migrations.deploy != "native":
+            found["Node"] = self._version(["node", "--version"])
+        return found
+
+    def _version(self, argv: Sequence[str]) -> str:
+        try:
+            done = self.database().host.run(argv, timeout_s=VERSION_S)
+        except CommandFailed as error:
+            return error.what
+        return done.stdout.strip() or last_words(done.stderr)
+
+    def read_status(self) -> Status:
+        """Compare folder and history now."""
+        with self.database().connect() as connection:
+            return self.migrations().status(connection)
+
+    @step("Reading the migration status")
+    def status(self) -> Status:
+        """Folder and history before anything is applied."""
+        status = self.read_status()
+        self.publish(
+            migrations={
+                "tool": status.tool,
+                "applied_before": list(status.applied),
+                "pending": [migration.name for migration in status.pending],
+                "applied": [],
+            }
+        )
+        if not status.pending and all(item.severity is not Severity.BLOCKER for item in status.findings):
+            self.note("No migration is pending: backup, rollback and the application were tried as they are.")
+        return status
+
+    def status_command(self) -> StatusCommand:
+        """The configured status command, if any, to be held against our own reading."""
+        settings = self.target.migrations
+        database = self.database()
+        environment = {"DATABASE_URL": database.url_there}
+        return StatusCommand(
+            settings.status,
+            self.host,
+            self.directory_there,
+            environment,
+            settings.timeout_s,
+            database.conninfo.dbname,
+            f"{database.tool_conninfo.host}:{database.tool_conninfo.port}",
+        )
+
+    @step("Asking Prisma for its own difference")
+    def prisma_diff(self) -> PrismaDiff | None:
+        """What Prisma's CLI sees between database and schema file; None where it does not deploy."""
+        settings = self.target.migrations
+        if settings.tool != "prisma" or settings.deploy == "native":
+            return None
+        return prisma_diff.ask(
+            settings.deploy,
+            self.status().version,
+            settings.directory,
+            host=self.host,
+            cwd=self.directory_there,
+            environment={"DATABASE_URL": self.database().url_there},
+            timeout_s=settings.timeout_s,
+        )
+
+    @step("Reading the waivers")
+    def waivers(self) -> Waivers:
+        """Every waiver of this run: from `dryrun.toml` and from the pending files."""
+        given = grants(self.loaded.waivers, self.loaded.path.name, self.status().pending)
+        return Waivers(given, datetime.now(UTC).date())

@@ -1,0 +1,53 @@
+"""What the tests of more than one part need: a real PostgreSQL server and fresh databases on it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from needs import require
+from psycopg import sql
+
+from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.postgres.connection import Conninfo
+from pytest_dryrun.postgres.disposable import Disposable, installations, start
+from pytest_dryrun.workspace import Workspace
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(scope="session")
+def disposable() -> Iterator[Disposable]:
+    """Start a real server from this machine's own installation, one for each test session and worker."""
+    reason = ""
+    try:
+        installations.find("", None)
+    except DryRunError as error:
+        reason = error.what
+    require(not reason, reason)
+    workspace = Workspace.create(f"tests-{uuid.uuid4().hex[:12]}")
+    try:
+        server = start("binaries", workspace=workspace)
+        yield server
+        server.stop()
+    finally:
+        workspace.close()
+
+
+@pytest.fixture(scope="session")
+def postgres(disposable: Disposable) -> Conninfo:
+    """Give a superuser's way into a real server that lives as long as the test session."""
+    return disposable.conninfo
+
+
+@pytest.fixture
+def database(postgres: Conninfo) -> Iterator[Conninfo]:
+    """Make a fresh, empty database, dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(**postgres.parameters(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield postgres.database(name)
+    with psycopg.connect(**postgres.parameters(), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -1,0 +1,195 @@
+"""What tests of staging runs share: a configuration, whole runs by a process of their own, walks, what may be left.
+
+Its fixtures are imported by their functions' names: `borrowed_stand`, `own_stand`, `starting`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from staging import Staging
+from walk import Walk, walking
+
+from pytest_dryrun.postgres.disposable import Disposable
+from pytest_dryrun.values import CheckRecord, Outcome
+
+PENDING = ["20260302020000_payment_status_index", "20260303020000_course_language", "20260304020000_learning_goals"]
+
+
+# Only tests of what Prisma's own command line does need it: each call takes four seconds.
+PRISMA = 'deploy = "npx prisma migrate deploy"\nstatus = "npx prisma migrate status"'
+
+SLOW = "20991231000000_slow"
+# Copies have other names, so that it takes its time on the target alone.
+SLEEPS = """CREATE TABLE "Slow" ("id" INTEGER NOT NULL, CONSTRAINT "Slow_pkey" PRIMARY KEY ("id"));
+SELECT pg_sleep(CASE current_database() WHEN 'edfinance' THEN 60 ELSE 0 END);
+"""
+ASLEEP = "FROM pg_stat_activity WHERE datname = 'edfinance' AND wait_event = 'PgSleep'"
+
+
+@pytest.fixture(name="stand")
+def own_stand(staging: Staging) -> Iterator[Staging]:
+    """Have the stand to oneself, as it is after `staging-up`."""
+    with staging.alone():
+        yield staging
+
+
+@pytest.fixture(name="borrowed")
+def borrowed_stand(staging: Staging) -> Iterator[Staging]:
+    """The same for a test that leaves the stand as it found it, or fails: so the next one need not put it back."""
+    with staging.alone(gives_back=True):
+        yield staging
+
+
+def configuration(stand: Staging, **tables: str) -> str:
+    """A `dryrun.toml` for the stand; each table of the target may be given anew."""
+    given = {
+        "migrations": "",
+        "backup": 'directory = "/var/backups/edfinance"\nmin_free = "10MB"',
+        "api": 'base_url = "http://127.0.0.1:3001"',
+        # The container sees the CPU of the whole machine, on which other tests run.
+        "performance": 'requests = ["/api/health"]\nsamples = 20\nmax_cpu_percent = 100',
+        **tables,
+    }
+    text = f"""
+[project]
+name = "edfinance"
+
+[targets.staging]
+role = "staging"
+directory = "{stand.directory}"
+
+[targets.staging.ssh]
+host = "{stand.host}"
+port = {stand.port}
+user = "{stand.user}"
+key = "{stand.key}"
+known_hosts = "{stand.known_hosts}"
+"""
+    return text + "".join(f"\n[targets.staging.{name}]\n{body}\n" for name, body in given.items() if body)
+
+
+def environment() -> dict[str, str]:
+    """Ours, without what would reach into a pytest that is started from here."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(name="start")
+def starting() -> Iterator[Start]:
+    """Runs pytest as a user does; whatever the test comes to, nothing of it goes on."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def go(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+        argv = [sys.executable, "-m", "pytest", "--dryrun-target=staging", "-p", "no:randomly", *arguments]
+        run = subprocess.Popen(
+            argv, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        begun.append(run)
+        return run
+
+    yield go
+    for run in begun:
+        if run.poll() is None:
+            run.terminate()
+        run.communicate(timeout=60)
+
+
+def finished(run: subprocess.Popen[str], folder: Path) -> tuple[int, str, dict[str, Any]]:
+    """Its exit status, what it printed, and its report."""
+    said, _ = run.communicate(timeout=300)
+    assert run.returncode in {0, 1, 2}, said
+    document = json.loads((folder / "reports" / "staging" / "report.json").read_text(encoding="utf-8"))
+    return run.returncode, said, document
+
+
+def whole_run(start: Start, folder: Path, text: str) -> tuple[int, str, dict[str, Any]]:
+    """Write the configuration and run it to its end."""
+    (folder / "dryrun.toml").write_text(text, encoding="utf-8")
+    return finished(start(folder), folder)
+
+
+def applied(stand: Staging) -> list[str]:
+    """What the history on the host says of the migrations that were pending."""
+    query = "SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL ORDER BY started_at OFFSET 7"
+    return stand.sql(query).splitlines()
+
+
+def password(stand: Staging) -> str:
+    """The password that stands in the `.env`."""
+    url = stand.application("cat .env").stdout.partition("=")[2].strip().strip('"')
+    found = urlsplit(url).password
+    assert found
+    return found
+
+
+def nothing_is_left(stand: Staging) -> None:
+    """No session, no lock, no half a file, no process of a run is left on the host."""
+    deadline = time.monotonic() + 20
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pytest-dryrun'"
+    while stand.sql(query) != "0" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert "0" == stand.sql(query)
+    assert "0" == stand.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+    assert "" == stand.root("sh", "-c", "find /var/backups/edfinance -name '.*.part'")
+    assert "" == stand.root("sh", "-c", "pgrep -u deploy -f 'pg_dump|migrate deploy|CLK_TCK' || true")
+
+
+def begin(stand: Staging, folder: Path, **tables: str) -> Path:
+    """Write the configuration of a run that a test walks through itself."""
+    (folder / "dryrun.toml").write_text(configuration(stand, **tables), encoding="utf-8")
+    return folder
+
+
+def failed(record: CheckRecord) -> str:
+    """The reason of a check that is red."""
+    assert record.outcome is Outcome.FAILED, record
+    return record.reason
+
+
+@contextmanager
+def walked(stand: Staging, folder: Path, server: Disposable, **tables: str) -> Iterator[Walk]:
+    """A run of the stand on a disposable server of the tests."""
+    with walking(begin(stand, folder, **tables), server, name="staging") as walk:
+        yield walk
+
+
+def wait_for(stand: Staging, pattern: str) -> None:
+    """Wait until a process of this kind runs on the host."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        if stand.root("sh", "-c", f"pgrep -u deploy -f '{pattern}' || true"):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"nothing like {pattern!r} ran on the host")
+
+
+def until(holds: Callable[[], object], what: str, *, patience_s: float = 60, tick_s: float = 0.1) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < deadline, f"this never came: {what}"
+        time.sleep(tick_s)
+
+
+def put(stand: Staging, name: str, text: str) -> None:
+    """Have one more migration pending on the host."""
+    place = f"{stand.directory}/prisma/migrations/{name}"
+    stand.root("sh", "-c", 'mkdir "$1" && cat >"$1/migration.sql"', "sh", place, given=text)
+
+
+def asleep(stand: Staging) -> None:
+    """Wait until that migration is under way."""
+    until(lambda: stand.sql(f"SELECT 1 {ASLEEP}"), "the migration that sleeps")

@@ -1,0 +1,233 @@
+"""Comparing a database before and after a migration: what became of each table's rows."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.postgres.comparison import compare
+from pytest_dryrun.postgres.connection import Conninfo
+from pytest_dryrun.postgres.fingerprint import take
+from pytest_dryrun.values import Change, TableComparison
+
+pytestmark = pytest.mark.live
+
+
+def run(database: Conninfo, *statements: str) -> None:
+    """Execute statements, each for itself."""
+    with psycopg.connect(**database.parameters(), autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+@pytest.fixture
+def copy(database: Conninfo):
+    """Where the migrated copy lives; dropped afterwards."""
+    yield database.database(f"{database.dbname}_copy")
+    run(database.database("postgres"), f"DROP DATABASE IF EXISTS {database.dbname}_copy WITH (FORCE)")
+
+
+@pytest.fixture
+def migrated(database: Conninfo, copy: Conninfo):
+    """Run a migration on a template copy and compare."""
+
+    def migrate(*statements: str) -> dict[str, TableComparison]:
+        run(database.database("postgres"), f"CREATE DATABASE {copy.dbname} TEMPLATE {database.dbname}")
+        before = take(database)
+        run(copy, *statements)
+        return {item.table: item for item in compare(before, database, copy)}
+
+    run(
+        database,
+        "CREATE TABLE t (id int PRIMARY KEY, v text, n numeric(10,2), at timestamp)",
+        "INSERT INTO t SELECT g, 'v' || g, g * 1.25, '2024-01-01' FROM generate_series(1, 3000) g",
+        "CREATE TABLE keyless (a int, b text)",
+        "INSERT INTO keyless SELECT g % 7, 'x' FROM generate_series(1, 50) g",
+    )
+    return migrate
+
+
+@pytest.mark.parametrize(
+    ("migration", "change", "columns", "keys"),
+    [
+        ("SELECT 1", Change.NONE, (), ()),
+        ("INSERT INTO t VALUES (4000, 'n')", Change.ROWS_ADDED, (), ()),
+        ("DELETE FROM t WHERE id IN (7, 42)", Change.ROWS_LOST, (), ("id=7", "id=42")),
+        ("TRUNCATE t", Change.ROWS_LOST, (), ("id=1", "id=2", "id=3", "id=4", "id=5")),
+        ("UPDATE t SET id = id + 10000 WHERE id = 5", Change.ROWS_LOST, (), ("id=5",)),
+        ("UPDATE t SET v = NULL WHERE id = 9", Change.CONTENT_CHANGED, ("v",), ("id=9",)),
+        ("UPDATE t SET n = -n WHERE id = 9", Change.CONTENT_CHANGED, ("n",), ("id=9",)),
+        ("ALTER TABLE t ADD extra int NOT NULL DEFAULT 5", Change.NONE, (), ()),
+        ("ALTER TABLE t DROP v", Change.NONE, (), ()),
+        ("ALTER TABLE t RENAME v TO w", Change.NONE, (), ()),
+        ("ALTER TABLE t ALTER id TYPE bigint, ALTER v TYPE varchar(99)", Change.NONE, (), ()),
+        ("ALTER TABLE t ALTER n TYPE numeric(12,4)", Change.NONE, (), ()),
+        ("ALTER TABLE t ALTER n TYPE numeric", Change.NONE, (), ()),
+        ("ALTER TABLE t ALTER id TYPE text", Change.NONE, (), ()),
+        ("ALTER TABLE t ALTER id TYPE numeric", Change.NONE, (), ()),
+        ("ALTER TABLE t ALTER v TYPE varchar(4) USING left(v, 4)", Change.CONTENT_CHANGED, ("v",), None),
+        ("ALTER TABLE t ALTER n TYPE int", Change.CONTENT_CHANGED, ("n",), ("id=1", "id=2", "id=3", "id=5", "id=6")),
+        ("SET TimeZone = 'UTC'; ALTER TABLE t ALTER at TYPE timestamptz", Change.NONE, (), ()),
+        ("SET TimeZone = 'Asia/Tokyo'; ALTER TABLE t ALTER at TYPE timestamptz", Change.CONTENT_CHANGED, ("at",), None),
+        ("ALTER TABLE t DROP id", Change.NONE, (), ()),
+        ("ALTER TABLE t DROP id; DELETE FROM t WHERE v = 'v3'", Change.ROWS_LOST, (), ()),
+        ("DELETE FROM t WHERE id = 1; INSERT INTO t VALUES (9999)", Change.ROWS_LOST, (), ("id=1",)),
+        ("DELETE FROM t WHERE id = 1; UPDATE t SET v = '' WHERE id = 2", Change.ROWS_LOST, ("v",), ("id=1",)),
+        ("INSERT INTO t VALUES (9999); UPDATE t SET v = '' WHERE id = 2", Change.CONTENT_CHANGED, ("v",), ("id=2",)),
+    ],
+)
+def test_a_keyed_table_after_a_migration(migrated, migration, change, columns, keys):
+    """The change, the columns and a few keys that show it."""
+    found = migrated(migration)
+    result = found["public.t"]
+    assert (change, columns, ()) == (result.change, result.columns_changed, result.not_verified)
+    assert keys is None or keys == result.keys
+    assert Change.NONE == found["public.keyless"].change
+
+
+@pytest.mark.parametrize(
+    ("migration", "change", "columns"),
+    [
+        ("INSERT INTO keyless VALUES (1, 'x')", Change.ROWS_ADDED, ()),
+        ("DELETE FROM keyless WHERE a = 3", Change.ROWS_LOST, ()),
+        ("UPDATE keyless SET b = 'y' WHERE a = 3", Change.CONTENT_CHANGED, ("b",)),
+        ("DELETE FROM keyless WHERE a = 3; INSERT INTO keyless SELECT 9, 'z' FROM generate_series(1,7)", None, None),
+    ],
+)
+def test_a_table_without_a_key_is_a_multiset(migrated, migration, change, columns):
+    """Rows are told apart by all their values; rewritten rows that share nothing with the old ones are lost."""
+    result = migrated(migration)["public.keyless"]
+    expected = (Change.ROWS_LOST, ()) if change is None else (change, columns)
+    assert expected == (result.change, result.columns_changed)
+
+
+def test_tables_are_followed_by_oid(migrated):
+    """Renamed and moved is the same table; dropped and created under its name is not."""
+    found = migrated(
+        "CREATE SCHEMA s",
+        'ALTER TABLE t RENAME TO "T 2"',
+        'ALTER TABLE "T 2" SET SCHEMA s',
+        "DROP TABLE keyless",
+        "CREATE TABLE fresh AS SELECT 1 AS a",
+    )
+    assert {"public.t": Change.NONE, "public.keyless": Change.DROPPED, "public.fresh": Change.CREATED} == {
+        name: item.change for name, item in found.items()
+    }
+    assert 's."T 2"' == found["public.t"].renamed_to
+    assert (50, None) == (found["public.keyless"].rows_before, found["public.keyless"].rows_after)
+    assert (None, 1) == (found["public.fresh"].rows_before, found["public.fresh"].rows_after)
+
+
+def test_an_enum_replaced_as_prisma_does_it_keeps_its_labels(database, migrated):
+    """A new enum type with the same labels is no change; a label that was mapped to another one is."""
+    run(database, "CREATE TYPE mood AS ENUM ('a', 'b')", "CREATE TABLE e (id int PRIMARY KEY, m mood, k mood)")
+    run(database, "INSERT INTO e VALUES (1, 'a', 'a'), (2, 'b', 'b')")
+    found = migrated(
+        "CREATE TYPE mood_new AS ENUM ('a', 'c')",
+        "ALTER TABLE e ALTER m TYPE mood_new USING (replace(m::text, 'b', 'c')::mood_new)",
+        "ALTER TABLE e ALTER k TYPE text",
+    )
+    assert (Change.CONTENT_CHANGED, ("m",), ("id=2",)) == (
+        found["public.e"].change,
+        found["public.e"].columns_changed,
+        found["public.e"].keys,
+    )
+
+
+def test_a_cast_that_fails_on_the_data_is_not_verified(migrated):
+    """Where the old value has no counterpart in the new type, the column is named instead of called equal."""
+    result = migrated("ALTER TABLE t ALTER v TYPE int USING id")["public.t"]
+    assert Change.NONE == result.change
+    assert 1 == len(result.not_verified)
+    assert result.not_verified[0].startswith(
+        "v: its type changed from text to integer, and the old values cannot be cast"
+    )
+
+
+@pytest.mark.parametrize("old", ["text", "numeric"])
+@pytest.mark.parametrize("new", ["int", "bigint"])
+@pytest.mark.parametrize(
+    ("statements", "change", "keys"),
+    [((), Change.NONE, ()), (("DELETE FROM k WHERE id = 7",), Change.ROWS_LOST, ("id=7",))],
+    ids=["all there", "one gone"],
+)
+def test_a_key_that_becomes_an_integer_names_the_same_rows(database, migrated, old, new, statements, change, keys):
+    """The rows are all there, and one that is gone is told by its key."""
+    run(
+        database,
+        f"CREATE TABLE k (id {old} PRIMARY KEY, v text)",
+        "INSERT INTO k SELECT g, g FROM generate_series(1, 50) g",
+    )
+    found = migrated(f"ALTER TABLE k ALTER id TYPE {new} USING id::{new}", *statements)["public.k"]
+    assert (change, keys) == (found.change, found.keys)
+
+
+def test_json_to_jsonb_is_cast_forward(database, migrated):
+    """Whitespace that jsonb does not keep is no changed value; another value is."""
+    run(database, "CREATE TABLE j (id int PRIMARY KEY, a json, b json)", """INSERT INTO j VALUES (1, '{"x":1}', '1')""")
+    result = migrated("ALTER TABLE j ALTER a TYPE jsonb, ALTER b TYPE jsonb USING '2'::jsonb")["public.j"]
+    assert (Change.CONTENT_CHANGED, ("b",)) == (result.change, result.columns_changed)
+
+
+def test_duplicated_rows_after_a_dropped_key_are_added(migrated):
+    """A key that is no key any more does not hide rows."""
+    result = migrated("ALTER TABLE t DROP CONSTRAINT t_pkey", "INSERT INTO t SELECT * FROM t WHERE id = 1")["public.t"]
+    assert (Change.ROWS_ADDED, 3001) == (result.change, result.rows_after)
+
+
+def test_partitioned_tables_are_compared_as_one(database, migrated):
+    """Rows that move to another partition are still there."""
+    run(
+        database,
+        "CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id)",
+        "CREATE TABLE p_rest PARTITION OF p DEFAULT",
+        "INSERT INTO p VALUES (1, 'a'), (20, 'b')",
+    )
+    found = migrated(
+        "WITH gone AS (DELETE FROM p WHERE id = 1 RETURNING *) SELECT * INTO kept FROM gone",
+        "CREATE TABLE p_1 PARTITION OF p FOR VALUES FROM (0) TO (10)",
+        "INSERT INTO p SELECT * FROM kept",
+        "DROP TABLE kept",
+    )
+    assert {"public.p", "public.t", "public.keyless"} == set(found)
+    assert Change.NONE == found["public.p"].change
+
+
+def test_hostile_names_are_only_names(database, migrated):
+    """Quotes, per cent signs, braces and HTML in names reach neither the SQL nor the key's text."""
+    run(
+        database,
+        """CREATE TABLE "a %s {0} "".x" ("<b>%(k)s" text, "c'd" int, PRIMARY KEY ("<b>%(k)s", "c'd"), "v;--" int)""",
+    )
+    run(database, """INSERT INTO "a %s {0} "".x" VALUES ('k''%', 1, 1)""")
+    result = migrated("""UPDATE "a %s {0} "".x" SET "v;--" = 2""")['public."a %s {0} "".x"']
+    assert (("v;--",), ("<b>%(k)s=k'%, c'd=1",)) == (result.columns_changed, result.keys)
+
+
+def test_a_restored_backup_may_stand_for_the_rows_before(database, migrated, copy):
+    """The side before is found by name, so another database with the same rows serves as well."""
+    found = migrated("UPDATE t SET v = '' WHERE id = 1")
+    before = take(copy)
+    assert Change.CONTENT_CHANGED == found["public.t"].change
+    run(database, "DROP TABLE t", "CREATE TABLE t (v text, at timestamp, n numeric(10,2), id int PRIMARY KEY)")
+    run(database, "INSERT INTO t SELECT 'v' || g, '2024-01-01', g * 1.25, g FROM generate_series(1, 3000) g")
+    run(database, "UPDATE t SET v = '' WHERE id = 1")
+    assert {Change.NONE} == {item.change for item in compare(before, database, copy)}
+
+
+def test_nothing_is_left_behind(database, migrated):
+    """The temporary tables on the side before are gone when the comparison is."""
+    migrated("UPDATE t SET v = '' WHERE id = 1")
+    with psycopg.connect(**database.parameters()) as connection:
+        left = connection.execute("SELECT count(*) FROM pg_class WHERE relname LIKE 'dryrun_%'").fetchone()
+    assert (0,) == left
+
+
+def test_a_missing_side_before_is_refused(database, migrated, copy):
+    """A database that does not hold the old rows cannot call anything equal."""
+    migrated("SELECT 1")
+    before = take(copy)
+    run(database, "DROP TABLE t")
+    with pytest.raises(TargetUnusable, match=r"public\.t is missing from the database that should hold the rows"):
+        compare(before, database, copy)

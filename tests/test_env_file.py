@@ -1,0 +1,71 @@
+"""A `.env` is read as applications read it; what is no `.env` is refused, and no message shows a value."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_dryrun.env_file import variable
+from pytest_dryrun.errors import ConfigurationError
+
+URL = "postgresql://app:s3cret@localhost/shop"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"DATABASE_URL={URL}\n",
+        f'DATABASE_URL="{URL}"\n',
+        f"DATABASE_URL='{URL}'",
+        f"export DATABASE_URL={URL}\n",
+        f"# comment\n\nOTHER=1\nDATABASE_URL = {URL} # the database\n",
+        f"OTHER=1\r\nDATABASE_URL={URL}\r\nLAST=2\r\n",
+        f"\ufeffDATABASE_URL={URL}\n",
+        f"DATABASE_URL=postgresql://old\nDATABASE_URL={URL}\n",
+        f"this line means nothing to anybody\nDATABASE_URL={URL}\n",
+    ],
+    ids=[
+        "plain",
+        "double quotes",
+        "single quotes",
+        "export",
+        "comments and spaces",
+        "CRLF",
+        "BOM",
+        "the last one counts",
+        "a line that is none",
+    ],
+)
+def test_the_spellings_of_one_value(text, caplog):
+    """Each gives the same URL, and nothing is said about the rest of the file."""
+    assert URL == variable(text.encode(), "DATABASE_URL", place=".env")
+    assert [] == caplog.records
+
+
+def test_nothing_is_filled_in_from_our_own_environment(monkeypatch):
+    """A value that refers to another variable is left as it stands."""
+    monkeypatch.setenv("DB_PASSWORD", "of this machine")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/other")
+    text = "DATABASE_URL=postgresql://app:${DB_PASSWORD}@localhost/shop\n"
+    assert "postgresql://app:${DB_PASSWORD}@localhost/shop" == variable(text.encode(), "DATABASE_URL", place=".env")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "has no DATABASE_URL"),
+        (b"OTHER=s3cret\n", "the file's variables are: OTHER"),
+        (b"DATABASE_URL=\n", "gives no value for DATABASE_URL"),
+        (b"DATABASE_URL\n", "gives no value for DATABASE_URL"),
+        (b"\x7fELF\x02\x01\x01\x00\x00", "is no text file"),
+        (b"DATABASE_URL=caf\xe9\n", "byte 17 is not UTF-8"),
+        (b"A=s3cret\n" * 200_000, "more than 256 kB"),
+    ],
+    ids=["empty", "another variable", "empty value", "no value", "binary", "Latin-1", "1.8 MB"],
+)
+def test_what_is_refused(data, says):
+    """Three lines, the file named, no value shown."""
+    with pytest.raises(ConfigurationError) as refused:
+        variable(data, "DATABASE_URL", place="/srv/app/.env on deploy@staging")
+    assert says in str(refused.value)
+    assert "/srv/app/.env on deploy@staging" in refused.value.what
+    assert "s3cret" not in str(refused.value)

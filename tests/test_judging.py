@@ -1,0 +1,147 @@
+"""From pytest's phases to a record: pytest's own outcome decides nothing, and nothing turns red into green."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.judging import Blocked, Phases, verdict
+from pytest_dryrun.recording import NotApplicable, Record, Unmet
+from pytest_dryrun.values import Fact, Finding, Outcome, Severity
+
+BLOCKER = Finding("rows-lost", Severity.BLOCKER, "2 rows are gone")
+WARNING = Finding("column-dropped", Severity.WARNING, "it was empty")
+
+
+def phase(when: str, error: BaseException | None = None) -> SimpleNamespace:
+    """One phase as pytest's CallInfo tells it."""
+    excinfo = SimpleNamespace(value=error) if error is not None else None
+    return SimpleNamespace(when=when, excinfo=excinfo, duration=0.5)
+
+
+def seen(*phases: SimpleNamespace, record: Record | None = None, owner: str | None = None) -> Phases:
+    """Phases after they were seen in this order."""
+    state = Phases(record)
+    for one in phases:
+        state.see(one, owner=owner)
+    return state
+
+
+def plain() -> Record:
+    """A record without waivers."""
+    return Record(lambda finding: finding)
+
+
+def test_a_test_that_ran_and_said_nothing_passed():
+    """Setup and call count into the duration, teardown does not."""
+    done = seen(phase("setup"), phase("call"), phase("teardown"), record=plain()).finished("x")
+    assert (Outcome.PASSED, "", 1000.0) == (done.outcome, done.reason, done.duration_ms)
+
+
+def test_a_check_without_a_record_fixture_can_pass_too():
+    """Facts and findings are then empty."""
+    assert Outcome.PASSED is seen(phase("setup"), phase("call")).finished("x").outcome
+
+
+def test_a_check_whose_test_did_not_run_was_not_run():
+    """`--setup-only` and `--setup-plan` pass nothing."""
+    done = seen(phase("setup"), phase("teardown"), record=plain()).finished("x")
+    assert (Outcome.NOT_RUN, "its setup ran, its test did not") == (done.outcome, done.reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "owner", "expected"),
+    [
+        (AssertionError("one is not two"), None, (Outcome.FAILED, "one is not two")),
+        (AssertionError(), None, (Outcome.FAILED, "an assertion failed without a message")),
+        (DryRunError("a", "b", "c"), None, (Outcome.FAILED, "a\nb\nc")),
+        (DryRunError("a", "b", "c"), "backup-created", (Outcome.BLOCKED, "blocked by backup-created: a")),
+        (ValueError(), "backup-created", (Outcome.BLOCKED, "blocked by backup-created: ValueError")),
+        (Blocked("blocked by x: y"), "other", (Outcome.BLOCKED, "blocked by x: y")),
+        (ZeroDivisionError("by zero"), None, (Outcome.BROKEN, "ZeroDivisionError: by zero")),
+        (pytest.fail.Exception("no"), None, (Outcome.FAILED, "no")),
+        (pytest.skip.Exception("later"), None, (Outcome.SKIPPED, "later")),
+        (NotApplicable("there is no API"), None, (Outcome.NOT_APPLICABLE, "there is no API")),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+)
+def test_what_an_exception_says_of_its_check(error, owner, expected):
+    """Untrue claims and a failing world are red, what another check met first blocks, anything else broke it."""
+    assert expected == verdict(error, owner=owner)
+
+
+def test_a_blocking_finding_fails_a_check_that_forgot_to():
+    """Recording is enough: a check cannot pass over its own blocker."""
+    record = plain()
+    record.note([BLOCKER, WARNING, BLOCKER])
+    done = seen(phase("setup"), phase("call"), record=record).finished("x")
+    assert (Outcome.FAILED, "2 rows are gone") == (done.outcome, done.reason)
+    assert (BLOCKER, WARNING) == done.findings
+
+
+def test_waived_blockers_make_a_check_waived_with_the_reason():
+    """It did not pass, and it does not fail."""
+    waived = Finding("rows-lost", Severity.BLOCKER, "gone", evidence={"waiver": "test data"}, waived=True)
+    record = Record(lambda finding: waived if finding is BLOCKER else finding)
+    record.judge([BLOCKER, WARNING])
+    done = seen(phase("setup"), phase("call"), record=record).finished("x")
+    assert (Outcome.WAIVED, "rows-lost waived: test data") == (done.outcome, done.reason)
+
+
+def test_judging_ends_the_check_with_every_blocker():
+    """The message names them all; the text replaces the traceback."""
+    record = plain()
+    record.fact("Rows", 3, "rows")
+    with pytest.raises(Unmet, match="2 rows are gone") as caught:
+        record.judge([WARNING, BLOCKER])
+    state = Phases(record)
+    assert "2 rows are gone" == state.see(phase("call", caught.value), owner=None)
+    assert (Fact("Rows", 3, "rows"),) == state.finished("x").facts
+
+
+def test_a_subtest_that_failed_stays_failed():
+    """The test's own end does not undo it."""
+    done = seen(phase("setup"), phase("call", AssertionError("one of three")), phase("call"), record=plain())
+    assert (Outcome.FAILED, "one of three") == (done.finished("x").outcome, done.finished("x").reason)
+
+
+def test_a_blocker_recorded_while_cleaning_up_counts():
+    """Findings are looked at when everything is over."""
+    record = plain()
+    state = seen(phase("setup"), phase("call"), record=record)
+    record.note([BLOCKER])
+    assert Outcome.FAILED is state.finished("x").outcome
+
+
+def test_a_blocker_is_not_talked_away_as_not_applicable():
+    """First a blocking finding, then `not_applicable`: the finding stands."""
+    record = plain()
+    record.note([BLOCKER])
+    state = seen(phase("setup"), phase("call", NotApplicable("no")), record=record)
+    assert Outcome.FAILED is state.finished("x").outcome
+
+
+def test_a_cleanup_that_fails_breaks_its_check():
+    """Even one that had passed."""
+    done = seen(phase("setup"), phase("call"), phase("teardown", DryRunError("left", "b", "c")), record=plain())
+    assert (Outcome.BROKEN, "cleaning up failed: left\nb\nc") == (done.outcome, done.reason)
+
+
+def test_a_cleanup_that_fails_does_not_hide_a_failure():
+    """The first reason stands."""
+    done = seen(phase("call", AssertionError("red")), phase("teardown", ValueError("x")), record=plain())
+    assert (Outcome.FAILED, "red") == (done.outcome, done.reason)
+
+
+def test_not_applicable_ends_the_check():
+    """With the configuration's reason."""
+    with pytest.raises(NotApplicable, match="no API is configured"):
+        plain().not_applicable("no API is configured")
+
+
+def test_an_error_of_ours_is_printed_as_its_three_lines():
+    """Anything else keeps its traceback."""
+    assert "a\nb\nc" == Phases().see(phase("setup", DryRunError("a", "b", "c")), owner=None)
+    assert Phases().see(phase("call", ZeroDivisionError()), owner=None) is None

@@ -1,0 +1,166 @@
+"""`[rollback] on_no_go = "run"` on the staging stand: what brings the target back, and what leaves that to a person."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from projects import outcome
+from staging import Staging, staging_stand  # noqa: F401 - a fixture
+from staging_runs import (  # noqa: F401 - two are fixtures
+    PENDING,
+    PRISMA,
+    SLEEPS,
+    SLOW,
+    applied,
+    asleep,
+    configuration,
+    failed,
+    finished,
+    nothing_is_left,
+    own_stand,
+    put,
+    starting,
+    walked,
+)
+
+from pytest_dryrun.values import Outcome
+
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
+
+RUN = 'on_no_go = "run"\nrestart = "pm2 restart all"'
+
+
+def contents(stand: Staging) -> list[str]:
+    """Every line of a plain dump, and the shape of the database itself."""
+    dump = stand.root("runuser", "-u", "postgres", "--", "pg_dump", "edfinance")
+    shape = stand.sql(
+        "SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype, datacl, s.setconfig"
+        " FROM pg_database d LEFT JOIN pg_db_role_setting s ON s.setdatabase = d.oid WHERE datname = 'edfinance'"
+    )
+    # Each dump of a patched pg_dump carries a word of its own.
+    return [*sorted(line for line in dump.splitlines() if "restrict " not in line), shape]
+
+
+def databases(stand: Staging) -> str:
+    """The names of all databases there."""
+    return stand.sql("SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database")
+
+
+def told(document: dict[str, Any]) -> str:
+    """What the report says of the rollback."""
+    return "\n".join(document["rollback"]["said"])
+
+
+def test_a_target_that_does_not_stand_the_smoke_test_is_brought_back(stand, start, tmp_path):
+    """Also where pytest itself stops at the first failure: the very rows, settings and grants of before, and an API."""
+    stand.sql("ALTER DATABASE edfinance SET work_mem = '5MB'; REVOKE TEMPORARY ON DATABASE edfinance FROM PUBLIC;")
+    before, there = contents(stand), databases(stand)
+    once = "command = \"sh -c 'test -e ../second || { touch ../second; echo no course >&2; exit 1; }'\""
+    (tmp_path / "dryrun.toml").write_text(configuration(stand, rollback=RUN, smoke=once), encoding="utf-8")
+    status, said, document = finished(start(tmp_path, "-x"), tmp_path)
+    assert 1 == status, said
+    assert "failed" == outcome(document, "smoke-command")[0]
+    assert ("ROLLBACK & FIX", True, True) == (
+        document["headline"],
+        document["target_migrated"],
+        document["rolled_back"],
+    )
+    assert "done" == document["rollback"]["outcome"], told(document)
+    assert "Restarted: pm2 restart all" in told(document)
+    assert "/api/health: 200" in told(document)
+    assert "The smoke command passed" in told(document)
+    assert "has been rolled back" in said
+    assert before == contents(stand)
+    assert there == databases(stand)
+    assert [] == applied(stand)
+    nothing_is_left(stand)
+
+
+def test_a_deployment_that_is_killed_half_way_is_brought_back(stand, start, tmp_path):
+    """Prisma's own CLI dies in the last migration, its session goes on: both are told, and the target is as before."""
+    put(stand, SLOW, SLEEPS)
+    before, there = contents(stand), databases(stand)
+    text = configuration(stand, migrations=PRISMA, rollback=RUN)
+    (tmp_path / "dryrun.toml").write_text(text, encoding="utf-8")
+    run = start(tmp_path)
+    asleep(stand)
+    stand.root("pkill", "-KILL", "-u", "deploy", "-f", "migrate deploy")
+    status, said, document = finished(run, tmp_path)
+    assert 1 == status, said
+    state, reason = outcome(document, "migrations-applied")
+    assert "failed" == state
+    assert f"Now: 10 applied, of them new {', '.join(PENDING)}; pending" in reason
+    assert f"{SLOW} began at" in reason
+    assert "prisma migrate resolve" in reason
+    assert (True, "done") == (document["rolled_back"], document["rollback"]["outcome"]), told(document)
+    assert before == contents(stand)
+    assert there == databases(stand)
+    assert [] == applied(stand)
+    nothing_is_left(stand)
+
+
+def test_an_application_that_stays_away_is_told(stand, start, tmp_path):
+    """The rows are back, the restart fails: not called done, and it is said what is wrong."""
+    before = contents(stand)
+    failing = 'on_no_go = "run"\nrestart = "sh -c \'echo no such process >&2; exit 7\'"'
+    broken = "command = \"sh -c 'exit 1'\""
+    (tmp_path / "dryrun.toml").write_text(configuration(stand, rollback=failing, smoke=broken), encoding="utf-8")
+    status, said, document = finished(start(tmp_path, "-x"), tmp_path)
+    assert 1 == status, said
+    assert (True, "incomplete") == (document["rolled_back"], document["rollback"]["outcome"])
+    assert "ended with status 7: no such process" in told(document)
+    assert "ended with status 7" in said
+    assert before == contents(stand)
+
+
+def test_a_link_that_is_lost_leaves_the_way_back_to_a_person(stand, start, tmp_path):
+    """Nothing can be done from here: the report says so, and holds what is to be typed."""
+    put(stand, SLOW, SLEEPS)
+    text = configuration(stand, rollback=RUN)
+    (tmp_path / "dryrun.toml").write_text(text, encoding="utf-8")
+    run = start(tmp_path)
+    asleep(stand)
+    stand.root("pkill", "-KILL", "-u", "deploy", "sshd")
+    status, said, document = finished(run, tmp_path)
+    assert 1 == status, said
+    assert (True, False, "failed") == (
+        document["target_migrated"],
+        document["rolled_back"],
+        document["rollback"]["outcome"],
+    )
+    assert "Not rolled back: this has to be done by hand" in said
+    assert "dropdb --force edfinance" in said.replace("\n", " ")
+
+
+def test_ctrl_c_while_deploying_leaves_the_way_back_to_a_person(stand, start, tmp_path):
+    """Whoever interrupts is there: the report knows that the target was being migrated, and how it comes back."""
+    put(stand, SLOW, SLEEPS)
+    text = configuration(stand, rollback=RUN)
+    (tmp_path / "dryrun.toml").write_text(text, encoding="utf-8")
+    run = start(tmp_path)
+    asleep(stand)
+    run.send_signal(signal.SIGINT)
+    status, said, document = finished(run, tmp_path)
+    assert 2 == status, said
+    assert ("ROLLBACK & FIX", True, False) == (
+        document["headline"],
+        document["target_migrated"],
+        document["rolled_back"],
+    )
+    assert any("dropdb --force edfinance" in line for line in document["rollback"]["commands"])
+    assert "already migrated: roll it back" in said.replace("\n", " ")
+    nothing_is_left(stand)
+
+
+def test_a_user_who_could_not_bring_it_back_is_told_first(stand, disposable, tmp_path: Path):
+    """Before anything is backed up or applied."""
+    stand.sql("ALTER ROLE edfinance NOCREATEDB")
+    try:
+        with walked(stand, tmp_path, disposable, rollback=RUN) as walk:
+            assert walk.check("ssh-access").outcome is Outcome.PASSED
+            assert "may not create databases" in failed(walk.check("database-credentials"))
+    finally:
+        stand.sql("ALTER ROLE edfinance CREATEDB")

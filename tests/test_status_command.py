@@ -1,0 +1,58 @@
+"""The migration tool's own status command: which database it says it reached."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.migrations import Status
+from pytest_dryrun.steps.status import StatusCommand
+
+UP_TO_DATE = Status("prisma", "6.19.3", "whole-file", "", ("a",), (), "a", ())
+SOCKET, ADDRESS = "/var/run/postgresql:5432", "127.0.0.1:5432"
+
+
+def rules(said: str, place: str) -> list[str]:
+    """What is found where a command says that it reached this, and our credentials lead to `place`."""
+    line = f'Datasource "db": PostgreSQL database "shop", schema "public"{said}'
+    command = StatusCommand(f"echo {shlex.quote(line)}", LocalHost(), "/", {}, 30, "shop", place)
+    return [finding.rule for finding in command.findings(UP_TO_DATE)]
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ("", ADDRESS),
+        (' at "localhost:5432"', ADDRESS),
+        (' at "127.0.0.1:5432"', ADDRESS),
+        ("", SOCKET),
+        (' at "localhost:5432"', SOCKET),
+        (' at "localhost"', SOCKET),
+        (' at "/var/run/postgresql"', SOCKET),
+    ],
+)
+def test_a_command_that_may_well_mean_the_same_database(said, place):
+    """One machine's own address in any spelling, the socket itself, or no place at all."""
+    assert [] == rules(said, place)
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        (' at "db.prod:5432"', SOCKET),
+        (' at "db.prod:5432"', ADDRESS),
+        (' at "127.0.0.1:5433"', ADDRESS),
+        (' at "localhost.prod:5432"', SOCKET),
+    ],
+)
+def test_a_command_that_works_on_another_server(said, place):
+    """A database of the same name elsewhere is red, however it agrees about what is pending."""
+    assert ["drift"] == rules(said, place)
+
+
+def test_a_command_that_works_on_another_database():
+    """The name alone tells them apart."""
+    command = StatusCommand("echo 'PostgreSQL database \"shop_production\"'", LocalHost(), "/", {}, 30, "shop", SOCKET)
+    assert ["drift"] == [finding.rule for finding in command.findings(UP_TO_DATE)]

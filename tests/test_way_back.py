@@ -1,0 +1,266 @@
+"""Bringing a migrated database back, on a real server: what takes its place, what keeps it from that."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from pytest_dryrun.errors import DryRunError, TargetUnusable
+from pytest_dryrun.postgres import databases
+from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.postgres.disposable import Disposable
+from pytest_dryrun.steps import proof, way_back
+from pytest_dryrun.steps.target import TargetDatabase
+
+pytestmark = pytest.mark.live
+
+RUN = "20261122T010203Z-ab12"
+SETUP = """
+CREATE TABLE account (id int PRIMARY KEY, name text NOT NULL);
+INSERT INTO account SELECT i, 'name ' || i FROM generate_series(1, 500) i;
+CREATE SEQUENCE number START 42;
+"""
+
+
+def execute(conninfo: Conninfo, *statements: str) -> None:
+    """Run statements on their own, one after another."""
+    with psycopg.connect(**conninfo.parameters(), autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(sql.SQL(statement))  # type: ignore[arg-type]
+
+
+def names(conninfo: Conninfo) -> set[str]:
+    """The databases of the server whose names begin as this one's."""
+    with connect(conninfo.database("postgres")) as connection:
+        rows = connection.execute("SELECT datname FROM pg_database").fetchall()
+    return {str(name) for (name,) in rows if str(name).startswith(conninfo.dbname)}
+
+
+@pytest.fixture
+def owner(postgres: Conninfo) -> Iterator[Conninfo]:
+    """A database with rows, settings and grants of its own, as its owner sees it: no superuser."""
+    name = f"back_{uuid.uuid4().hex[:8]}"
+    execute(
+        postgres,
+        f"CREATE ROLE {name} LOGIN CREATEDB PASSWORD 'of-no-use-elsewhere'",
+        f"CREATE ROLE {name}_reader",
+        f"CREATE DATABASE {name} OWNER {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'",
+        f'ALTER DATABASE {name} SET search_path TO public, "$user"',
+        f"ALTER ROLE {name} IN DATABASE {name} SET work_mem TO '8MB'",
+        f"REVOKE ALL ON DATABASE {name} FROM PUBLIC",
+        f"GRANT CONNECT ON DATABASE {name} TO {name}_reader",
+        f"COMMENT ON DATABASE {name} IS 'ours; ''quoted'''",
+    )
+    conninfo = replace(postgres, dbname=name, user=name, password="of-no-use-elsewhere")
+    execute(conninfo, *SETUP.strip().split("\n"))
+    yield conninfo
+    for left in names(conninfo):
+        databases.drop(postgres, left)
+    execute(postgres, f"DROP ROLE {name}", f"DROP ROLE {name}_reader")
+
+
+@pytest.fixture
+def target(owner: Conninfo, disposable: Disposable) -> TargetDatabase:
+    """The same as the target of a run."""
+    return TargetDatabase(owner, disposable.host, disposable.tool, owner)
+
+
+@pytest.fixture
+def taken(target: TargetDatabase, tmp_path: Path) -> proof.Taken:
+    """Its backup."""
+    return proof.take(target, proof.here(target, tmp_path / "backup", "one.dump", 60), timeout_s=60)
+
+
+def back(target: TargetDatabase, taken: proof.Taken) -> way_back.BroughtBack:
+    """Bring it back."""
+    return way_back.bring_back(target, taken, str(taken.path), run_id=RUN, let_go=lambda: None, timeout_s=60)
+
+
+def migrate(owner: Conninfo) -> None:
+    """What nobody wanted."""
+    execute(
+        owner, "ALTER TABLE account DROP COLUMN name", "DELETE FROM account WHERE id > 10", "CREATE TABLE more (x int)"
+    )
+
+
+def test_a_migrated_database_comes_back_as_it_was(owner, target, taken):
+    """Rows, schema, owner, collation, settings and grants; the migrated one is gone, and so is whoever was in it."""
+    with connect(owner) as connection:
+        before = databases.shape(connection)
+    assert before.role_settings
+    assert before.grants
+    migrate(owner)
+    with psycopg.connect(**owner.parameters(), autocommit=True) as busy:
+        done = back(target, taken)
+        with pytest.raises(psycopg.OperationalError):
+            busy.execute("SELECT 1")
+    _, findings = proof.compare(taken, owner, timeout_s=60)
+    assert () == findings
+    with connect(owner) as connection:
+        assert before == databases.shape(connection)
+    assert {owner.dbname} == names(owner)
+    assert (1, 500, "") == (done.tables, done.rows, done.left)
+    assert done.duration_ms > done.down_ms > 0
+
+
+def test_sessions_that_come_again_and_again_do_not_keep_it_from_happening(owner, target, taken):
+    """An application that connects anew as soon as it is thrown out ends in the database that came back."""
+    migrate(owner)
+    stop = threading.Event()
+
+    def knock() -> None:
+        while not stop.is_set():
+            try:
+                with psycopg.connect(**owner.parameters(), autocommit=True) as connection:
+                    while not stop.is_set():
+                        connection.execute("SELECT 1")
+            except psycopg.Error:
+                continue
+
+    threads = [threading.Thread(target=knock) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        back(target, taken)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=30)
+    with connect(owner) as connection:
+        assert (500,) == connection.execute("SELECT count(name) FROM public.account").fetchone()
+
+
+def still_migrated(owner: Conninfo) -> None:
+    """The target is what it was when the way back began, and nothing stands beside it."""
+    with connect(owner) as connection:
+        assert (10,) == connection.execute("SELECT count(*) FROM public.account").fetchone()
+    assert {owner.dbname} == names(owner)
+
+
+def test_an_archive_that_does_not_restore_changes_nothing(owner, target, taken):
+    """pg_restore's own words; the migrated database stays."""
+    migrate(owner)
+    taken.path.write_bytes(taken.path.read_bytes()[:-200])
+    with pytest.raises(DryRunError, match=r"pg_restore on .* failed: ") as caught:
+        back(target, taken)
+    assert "still the migrated database" in caught.value.means
+    still_migrated(owner)
+
+
+def test_a_backup_that_is_not_what_the_target_was_does_not_take_its_place(owner, target, taken, tmp_path):
+    """Rows that differ from the fingerprint of before keep it out."""
+    migrate(owner)
+    other = proof.take(target, proof.here(target, tmp_path / "other", "other.dump", 60), timeout_s=60)
+    with pytest.raises(DryRunError, match=r"is not what the target was: .*account"):
+        way_back.bring_back(target, taken, str(other.path), run_id=RUN, let_go=lambda: None, timeout_s=60)
+    still_migrated(owner)
+
+
+def test_a_session_that_may_not_be_ended(owner, target, taken, postgres, monkeypatch):
+    """A superuser's session in the target: who it is is told, and nothing has changed."""
+    monkeypatch.setattr(way_back, "SWAP_S", 0.5)
+    migrate(owner)
+    with psycopg.connect(**postgres.database(owner.dbname).parameters()) as mighty:
+        mighty.execute("SELECT 1")
+        with pytest.raises(
+            DryRunError, match=rf"still in use, by session {mighty.info.backend_pid} of {postgres.user}"
+        ):
+            back(target, taken)
+    still_migrated(owner)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        ("ALTER ROLE {role} NOCREATEDB", "may not create databases"),
+        ("ALTER DATABASE {role} OWNER TO postgres", "does not own it"),
+    ],
+    ids=["no right to create", "another owner"],
+)
+def test_a_user_who_could_not_do_it_is_told_before(owner, postgres, spoil, says):
+    """Asked at the start, so that nobody finds out once the target is migrated."""
+    assert owner.dbname == owner.user
+    execute(postgres, spoil.format(role=owner.user).replace("postgres", f'"{postgres.user}"'))
+    with pytest.raises(TargetUnusable, match=says) as caught:
+        way_back.administration(owner)
+    assert "nothing was touched" in caught.value.means
+
+
+def test_what_a_killed_run_left_is_cleared(owner):
+    """Its own kind, beside this very database; a name that only resembles it stays."""
+    ours = [way_back.named(owner.dbname, what, RUN) for what in (way_back.BESIDE, way_back.ASIDE)]
+    others = [f"{owner.dbname}_dryrun_restored", f"{owner.dbname}2_dryrun_restored_20261122t010203z_ab12"]
+    for name in (*ours, *others):
+        execute(owner.database("postgres"), f'CREATE DATABASE "{name}" TEMPLATE template0')
+    told = " ".join(way_back.clear(owner))
+    assert all(f"{name}; it was dropped" in told for name in ours)
+    assert {owner.dbname, *others} == names(owner)
+    assert () == way_back.clear(owner)
+
+
+@pytest.mark.parametrize("stands", ["committed", "not committed", "nobody answers"])
+def test_a_connection_that_is_lost_while_names_change(owner, postgres, monkeypatch, stands):
+    """What the server says afterwards counts; where it says nothing the state is called unknown."""
+    admin = owner.database("postgres")
+    beside, aside = (way_back.named(owner.dbname, what, RUN) for what in (way_back.BESIDE, way_back.ASIDE))
+    execute(admin, f'CREATE DATABASE "{beside}" TEMPLATE template0')
+    renamed, oid = way_back._renamed, way_back._oid
+
+    def lost(connection: psycopg.Connection, *names: str) -> bool:
+        if stands == "committed":
+            assert renamed(connection, *names)
+        execute(postgres, f"SELECT pg_terminate_backend({connection.info.backend_pid})")
+        return bool(connection.execute("SELECT 1"))
+
+    def asked(*place: object) -> object:
+        if stands == "nobody answers" and place[1] == owner.dbname:
+            raise TargetUnusable("No connection.", "", "")
+        return oid(*place)
+
+    monkeypatch.setattr(way_back, "_renamed", lost)
+    monkeypatch.setattr(way_back, "_oid", asked)
+
+    def swap() -> float:
+        return way_back._swap(admin, owner.dbname, beside, aside, lambda: None)
+
+    if stands == "committed":
+        assert swap() > 0
+    elif stands == "not committed":
+        with pytest.raises(DryRunError, match="The connection was lost") as caught:
+            swap()
+        assert "still the migrated database" in caught.value.means
+    else:
+        with pytest.raises(way_back.Unknown, match="The connection was lost") as caught:
+            swap()
+        assert "State unknown" in caught.value.means
+
+
+def test_names_that_are_long_already_stay_within_bounds():
+    """63 bytes, cut between characters, and still told apart by what they are."""
+    made = {way_back.named("ü" * 31, what, RUN) for what in (way_back.BESIDE, way_back.ASIDE)}
+    assert 2 == len(made)
+    assert all(len(name.encode()) <= 63 for name in made)
+
+
+def test_the_commands_of_the_way_back_do_the_same(owner, target, taken, postgres):
+    """Typed by a superuser on the target's host, they lead back to the same rows, schema and shape."""
+    with connect(owner) as connection:
+        before = databases.shape(connection)
+    lines = way_back.commands(target, taken.shape, str(taken.path), "echo restarted")
+    migrate(owner)
+    lines[0] = lines[0].replace("PGUSER=postgres", f"PGUSER={postgres.user} PGPASSWORD={postgres.password}")
+    done = subprocess.run(["sh", "-ec", "\n".join(lines)], capture_output=True, text=True, timeout=120, check=False)
+    assert 0 == done.returncode, done.stderr
+    assert done.stdout.endswith("restarted\n")
+    _, findings = proof.compare(taken, owner, timeout_s=60)
+    assert () == findings
+    with connect(owner) as connection:
+        assert before == databases.shape(connection)

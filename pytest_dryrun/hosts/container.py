@@ -21,18 +21,21 @@ _CHUNK_BYTES = 1 << 18
 _KILL_S = 5.0
 _SHORT_S = 10.0
 
-# The command waits for a line from us: the engine may send output together with the head of its answer, where the
-# client library would lose it. Then it says its process number, which is also its group's: so we can kill it.
+# The shell waits for a line from us: the engine may send output together with the head of its answer, where the client
+# library would lose it. It says its process number, which is also its group's, and waits again, for nothing may begin
+# that we could not kill: stdout and stderr are carried side by side, a first output could overtake the number.
 _WRAPPER = """
 read -r go || exit 125
 if [ -n "$1" ]; then cd -- "$1" 2>/dev/null || { echo "the folder is not there" >&2; exit 127; }; fi
 shift
 command -v -- "$1" >/dev/null 2>&1 || { echo "the program is not there" >&2; exit 127; }
 echo $$ >&2
+read -r go || exit 125
 exec "$@" </dev/null
 """
 _NEAREST = 'p=$1; while [ ! -e "$p" ]; do p=$(dirname "$p"); done; df -Pk "$p"'
 
+_GO = b"go\n"
 _STDOUT, _STDERR = 1, 2
 
 
@@ -137,22 +140,10 @@ class _Execution:
     def chunks(self, timeout_s: float) -> Iterator[tuple[int, bytes]]:
         """Yield (1, stdout) and (2, stderr) as they come, until the command has closed both."""
         deadline = time.monotonic() + timeout_s
-        head = b""
+        frames = self._frames(deadline)
         try:
-            self._socket.sendall(b"go\n")
-            for number, chunk in self._frames(deadline):
-                if number == _STDOUT or self._pid is not None:
-                    yield number, chunk
-                    continue
-                head += chunk
-                if b"\n" in head:
-                    first, _, rest = head.partition(b"\n")
-                    if not first.isdigit():
-                        self._status = 127
-                        raise not_started(self._argv, self._cwd, first.decode(errors="replace"))
-                    self._pid = int(first)
-                    if rest:
-                        yield _STDERR, rest
+            self._begin(frames)
+            yield from frames
             self._await_end(deadline)
         except TimeoutError as error:
             raise too_slow(self._argv, timeout_s) from error
@@ -164,6 +155,22 @@ class _Execution:
         if self._status is None:
             raise self._lost("the engine knows no exit status")
         return self._status
+
+    def _begin(self, frames: Iterator[tuple[int, bytes]]) -> None:
+        """Wait for the process number, and only then let the command begin."""
+        self._socket.sendall(_GO)
+        said = bytearray()
+        for _, chunk in frames:
+            said += chunk
+            if b"\n" in said:
+                break
+        first = said.partition(b"\n")[0]
+        if not first.isdigit():
+            self._status = 127
+            reason = first.decode(errors="replace") or "it did not say its process number"
+            raise not_started(self._argv, self._cwd, reason)
+        self._pid = int(first)
+        self._socket.sendall(_GO)
 
     def _frames(self, deadline: float) -> Iterator[tuple[int, bytes]]:
         """Cut the engine's stream into its frames: kind, three zeros, length in four bytes (Docker's attach format)."""
@@ -190,7 +197,7 @@ class _Execution:
         self._status = state["ExitCode"]
 
     def _kill(self) -> None:
-        """End the command with its group; one that never got our line ends by itself when the stream is closed."""
+        """End the command with its group; one that was not let begin ends by itself when the stream is closed."""
         if self._pid is None:
             return
         with suppress(DockerException, OSError, TimeoutError):

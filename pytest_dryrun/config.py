@@ -105,6 +105,11 @@ class MigrationsTable(Table):
     prisma_version: str = ""
     timeout_s: Positive = 600
 
+    @property
+    def by_prisma_cli(self) -> bool:
+        """Whether Prisma's own CLI deploys, and not we from its folder."""
+        return self.tool == "prisma" and self.deploy != "native"
+
 
 class Api(Table):
     """`[targets.NAME.api]`: the application, started here or already running."""

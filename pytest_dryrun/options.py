@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:  # read at every start of pytest, used with a target only
+if TYPE_CHECKING:
     from pytest_dryrun.values import CheckSpec
 
 

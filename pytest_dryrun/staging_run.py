@@ -49,7 +49,7 @@ def refuse(name: str, target: Target) -> None:
         )
         and not target.api.base_url.startswith("http://"),
         "[migrations] deploy is a command and status is none: nothing would tell which database it leads to": (
-            target.migrations.tool == "prisma" and target.migrations.deploy != "native" and not target.migrations.status
+            target.migrations.by_prisma_cli and not target.migrations.status
         ),
         "[backup] directory is missing: where on the host may backups lie?": not target.backup.directory,
     }

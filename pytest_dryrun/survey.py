@@ -185,7 +185,7 @@ class Survey(Journal, ABC):
         status = self.status()
         if status.tool == "prisma":
             found["Prisma"] = status.version or "not pinned"
-        if status.tool == "prisma" and self.target.migrations.deploy != "native":
+        if self.target.migrations.by_prisma_cli:
             found["Node"] = self._version(["node", "--version"])
         return found
 
@@ -236,7 +236,7 @@ class Survey(Journal, ABC):
     def prisma_diff(self) -> PrismaDiff | None:
         """What Prisma's CLI sees between database and schema file; None where it does not deploy."""
         settings = self.target.migrations
-        if settings.tool != "prisma" or settings.deploy == "native":
+        if not settings.by_prisma_cli:
             return None
         return prisma_diff.ask(
             settings.deploy,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dryrun.hosts.output import LONGEST_LINE_BYTES, lines
+from pytest_dryrun.hosts.output import LONGEST_LINE_BYTES, last_part, last_words, lines
 
 CUTS = st.lists(st.binary(max_size=12), max_size=12)
 
@@ -39,3 +39,19 @@ def test_a_stream_without_newlines_is_not_kept_whole(ending):
     assert ["x" * LONGEST_LINE_BYTES, "yz"] == list(given_out)
     endless = lines(b"x" * LONGEST_LINE_BYTES for _ in iter(int, 1))
     assert "x" * LONGEST_LINE_BYTES == next(endless)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("one two", "one two"), ("one two three", "two three"), ("one xtwo three", "three"), ("one twothreefour", "…")],
+    ids=["fits", "a whole word more", "half a word more", "the last word is too long"],
+)
+def test_no_word_is_shown_in_part(text, shown):
+    """Half of a secret would not be recognised and redacted."""
+    assert shown == last_part(text, 9)
+
+
+def test_a_word_too_long_is_not_taken_for_silence():
+    """A program that printed one endless word did print."""
+    assert "…" == last_words("x" * 1000)
+    assert "it printed no reason" == last_words(" \n")

@@ -102,6 +102,9 @@ def last_words(text: str) -> str:
 
 
 def last_part(text: str, length: int) -> str:
-    """The last words that fit, each whole: half of a secret would not be recognised and redacted any more."""
+    """The last words that fit, each whole: half of a secret would not be recognised and redacted any more.
+
+    Where not even the last one fits, a mark stands for it.
+    """
     text = text.strip()
-    return text if len(text) <= length else re.sub(r"^\S+\s*", "", text[-length - 1 :])
+    return text if len(text) <= length else re.sub(r"^\S*\s*", "", text[-length - 1 :]) or "…"

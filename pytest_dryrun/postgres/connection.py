@@ -51,6 +51,11 @@ class Conninfo:
         """The same server and user, another database."""
         return replace(self, dbname=dbname)
 
+    @property
+    def is_socket(self) -> bool:
+        """Whether the server is reached by a file rather than an address."""
+        return self.host.startswith("/")
+
     def parameters(self) -> dict[str, str]:
         """The keyword parameters of libpq, password included."""
         values = {
@@ -79,7 +84,7 @@ class Conninfo:
         """The `DATABASE_URL` spelling, every part percent-encoded; a socket directory goes into `host=`."""
         login = quote(self.user, safe="") + (":" + quote(self.password, safe="") if self.password else "")
         query = dict(self.options)
-        if self.host.startswith("/"):
+        if self.is_socket:
             place, query = f"localhost:{self.port}", {"host": self.host, **query}
         else:
             place = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

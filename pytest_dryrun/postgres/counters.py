@@ -40,7 +40,7 @@ def tuple_counters(
         while time.monotonic() < min(since + settled_s, deadline):
             alone = leave_at_once and connection.execute(_OTHERS).fetchone() == (0,)
             if not alone:
-                time.sleep(min(0.02, settled_s))
+                time.sleep(min(0.05, settled_s))
             connection.execute("SELECT pg_stat_clear_snapshot()")
             current = connection.execute(_QUERY).fetchall()
             if alone:

@@ -53,7 +53,7 @@ class TargetDatabase:
     def place(self) -> str:
         """Where it listens, for people: as its own host sees it."""
         seen = self.tool_conninfo if self.tool_url else self.conninfo
-        place = seen.host if seen.host.startswith("/") else f"{seen.host}:{seen.port}"
+        place = seen.host if seen.is_socket else f"{seen.host}:{seen.port}"
         return f"{place} on {self.host.name}" if self.tool_url else place
 
     @property

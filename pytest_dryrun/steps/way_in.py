@@ -59,13 +59,13 @@ def tunnelled(host: SshHost, there: Conninfo) -> Conninfo:
     options = {key: value for key, value in there.options if key not in (*_CERTIFICATES, "application_name")}
     if options.get("sslmode", "").startswith("verify-"):
         options["sslmode"] = "require"
-    address = LOOPBACK if is_socket(there) else there.host
+    address = LOOPBACK if there.is_socket else there.host
     port = host.forward(address, there.port)
     conninfo = replace(there, host=LOOPBACK, port=port, options=tuple(sorted(options.items())))
     try:
         _refuse_pooler(host, conninfo, f"{address}:{there.port}")
     except TargetUnusable as error:
-        if not is_socket(there):
+        if not there.is_socket:
             raise
         raise TargetUnusable(
             f"The .env names the socket {there.host}, to which no tunnel leads, and at {address}:{there.port} of the"
@@ -75,11 +75,6 @@ def tunnelled(host: SshHost, there: Conninfo) -> Conninfo:
             " [database] variable.",
         ) from error
     return conninfo
-
-
-def is_socket(there: Conninfo) -> bool:
-    """Whether programs on its host reach the server by a file rather than an address."""
-    return there.host.startswith("/")
 
 
 def _refuse_pooler(host: SshHost, conninfo: Conninfo, place: str) -> None:

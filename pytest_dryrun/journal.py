@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 from pytest_dryrun.progress import Progress
@@ -50,6 +50,10 @@ class Journal:
     def closing(self, end: Callable[[], object]) -> None:
         """Have something ended with this run, the last one opened first."""
         self._stack.callback(end)
+
+    def hold(self, context: AbstractContextManager[object]) -> None:
+        """Enter something that lasts as long as this run."""
+        self._stack.enter_context(context)
 
     def close(self) -> None:
         """End everything this run started; may be called twice."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -116,16 +117,17 @@ class DryRun(Survey, ABC):
         self.rehearsed()
         pending = self.status().pending
         self._hold_files(pending)
-        self.about_to_deploy()
-        self.publish(target_migrated=bool(pending))
-        done = application.apply(
-            self.database(), self.migrations(), self.backup().prints, timeout_s=self.target.migrations.timeout_s
-        )
+        with self.deploying():
+            self.publish(target_migrated=bool(pending))
+            done = application.apply(
+                self.database(), self.migrations(), self.backup().prints, timeout_s=self.target.migrations.timeout_s
+            )
         self.publish(migrations={**self.parts["migrations"], "applied": list(done.names)})
         return done
 
-    def about_to_deploy(self) -> None:
-        """What is done at the last moment before the target changes."""
+    def deploying(self) -> AbstractContextManager[None]:
+        """What is done at the last moment before the target changes, and when it has changed."""
+        return nullcontext()
 
     def files_now(self) -> Sequence[Migration]:
         """The folder as a deployment would find it now."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 import tempfile
 import time
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,9 @@ from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.probes.host_logs import HostLogMarks
 from pytest_dryrun.probes.smoke import argv_of
 from pytest_dryrun.run import DryRun
-from pytest_dryrun.steps import beside, from_host, proof, way_back, way_in
+from pytest_dryrun.steps import beside, from_host, host_journal, proof, way_back, way_in
 from pytest_dryrun.steps import target as names
+from pytest_dryrun.steps.host_journal import HostJournal
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.rehearsal import Template
 from pytest_dryrun.steps.rollback import RolledBack
@@ -143,8 +144,17 @@ class StagingRun(DryRun):
         self._guard = way_in.hold(conninfo)
         self.closing(self._guard.close)
         self.schema = url.schema
+        self.note(*host_journal.clear(host, self._backups, self.name))
         self.note(*way_back.clear(conninfo), *way_in.leftovers(conninfo), *way_in.unguarded(self.loaded.production))
         return database
+
+    @step("Opening the journal on the host")
+    def journal(self) -> HostJournal:
+        """Where every write to the target and its host is noted before it is done."""
+        self.database()  # which refuses what must never be written to
+        journal = HostJournal.begin(self.remote(), self._backups, self.name, self.run_id)
+        self.closing(journal.close)
+        return journal
 
     @property
     def beside(self) -> bool:
@@ -179,6 +189,8 @@ class StagingRun(DryRun):
     def server(self) -> Disposable:
         """The server for the copies: a disposable one of the target's major version, or the target's own."""
         if self.beside:
+            copies = self.copy_name("*")
+            self.hold(self.journal().writing(f"making and dropping the databases {copies} beside the target"))
             return self.serve(beside.serve(self.database(), self.run_id))
         major = self.database().identify().version_num // 10000
         provider = self.target.rehearsal.provider
@@ -199,7 +211,8 @@ class StagingRun(DryRun):
         dump = from_host.there(self.remote(), self.database(), self._backups, name, copy, timeout_s=timeout_s)
         self._counters = tuple_counters(self.database().conninfo, settled_s=0)
         self._counted_at = time.monotonic()
-        return proof.take(self.database(), dump, timeout_s=timeout_s)
+        with self.journal().writing(f"writing the backup {name}"):
+            return proof.take(self.database(), dump, timeout_s=timeout_s)
 
     @step("Copying the target's roles")
     def login(self) -> Conninfo:
@@ -239,7 +252,8 @@ class StagingRun(DryRun):
         root = from_host.fetch(self.remote(), self._directory, self.target.migrations.directory, into)
         return self.tool_in(root).folder()
 
-    def about_to_deploy(self) -> None:
+    @contextmanager
+    def deploying(self) -> Iterator[None]:
         """Time the application as it is, and tell the way back while there is one to tell."""
         if self.before_deploying is not None:
             self.before_deploying()
@@ -251,6 +265,9 @@ class StagingRun(DryRun):
             self.database(), self.backup().shape, self._backup_file, self.target.rollback.restart
         )
         self.tell_way_back("", commands=commands)
+        pending = ", ".join(item.name for item in self.status().pending)
+        with self.journal().writing(f"deploying {pending or 'nothing'}"):
+            yield
 
     @property
     def _backup_file(self) -> str:
@@ -268,14 +285,16 @@ class StagingRun(DryRun):
             raise DryRunError(
                 changed, "The target is still the migrated database.", "Find a backup that is whole, and restore it."
             )
-        done = way_back.bring_back(
-            self.database(),
-            self.backup(),
-            self._backup_file,
-            run_id=self.run_id,
-            let_go=self._guard.close,
-            timeout_s=self.target.backup.timeout_s,
-        )
+        beside = way_back.named(self.database().conninfo.dbname, way_back.BESIDE, self.run_id)
+        with self.journal().writing(f"restoring the backup into {beside}, to take the target's place"):
+            done = way_back.bring_back(
+                self.database(),
+                self.backup(),
+                self._backup_file,
+                run_id=self.run_id,
+                let_go=self._guard.close,
+                timeout_s=self.target.backup.timeout_s,
+            )
         self.publish(rolled_back=True)
         return done
 

@@ -98,7 +98,8 @@ class StagingServing(Serving):
     def smoke(self) -> Completed:
         """The configured smoke command on the host."""
         self._watched()
-        return self._smoke(self._environment())
+        with self.run.journal().writing("running the smoke command"):
+            return self._smoke(self._environment())
 
     def _environment(self) -> dict[str, str]:
         """What the smoke command is told of its target."""
@@ -185,20 +186,23 @@ class StagingServing(Serving):
     def _works_again(self, said: list[str]) -> list[str]:
         """Restart the application and try it; adds to `said` what was seen, and gives what is wrong."""
         try:
-            if restart := self.target.rollback.restart:
-                done = self.run.host.run(
-                    argv_of(restart, "rollback.restart"),
-                    cwd=self.run.directory_there,
-                    timeout_s=self.target.api.timeout_s,
-                )
-                if done.exit_status:
-                    return [f"{restart} ended with status {done.exit_status}: {last_words(done.stderr or done.stdout)}"]
-                said.append(f"Restarted: {restart}")
-            if self.target.api.configured:
-                said += self._answers()
-            if self.target.smoke.command:
-                self._smoke(self._environment())
-                said.append("The smoke command passed.")
+            with self.run.journal().writing("restarting and trying the rolled-back application"):
+                if restart := self.target.rollback.restart:
+                    done = self.run.host.run(
+                        argv_of(restart, "rollback.restart"),
+                        cwd=self.run.directory_there,
+                        timeout_s=self.target.api.timeout_s,
+                    )
+                    if done.exit_status:
+                        return [
+                            f"{restart} ended with status {done.exit_status}: {last_words(done.stderr or done.stdout)}"
+                        ]
+                    said.append(f"Restarted: {restart}")
+                if self.target.api.configured:
+                    said += self._answers()
+                if self.target.smoke.command:
+                    self._smoke(self._environment())
+                    said.append("The smoke command passed.")
         except DryRunError as error:
             return str(error).splitlines()
         return []

@@ -143,7 +143,7 @@ def nothing_is_left(stand: Staging) -> None:
         time.sleep(0.2)
     assert "0" == stand.sql(query)
     assert "0" == stand.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
-    assert "" == stand.root("sh", "-c", "find /var/backups/edfinance -name '.*.part'")
+    assert "" == stand.root("sh", "-c", "find /var/backups/edfinance -name '.*.part' -o -name '.*.journal'")
     assert "" == stand.root("sh", "-c", "pgrep -u deploy -f 'pg_dump|migrate deploy|CLK_TCK' || true")
 
 

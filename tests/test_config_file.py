@@ -245,3 +245,18 @@ def test_a_mistake_never_shows_a_secret(tmp_path):
 def test_sizes_in_words(text, expected):
     """Decimal and binary units."""
     assert expected == size_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "by_cli"),
+    [
+        ('deploy = "npx prisma migrate deploy"', True),
+        ('deploy = "native"', False),
+        ('tool = "sql"\ndeploy = "./deploy"', False),
+    ],
+    ids=["its command", "native", "another tool's command"],
+)
+def test_who_deploys(tmp_path, settings, by_cli):
+    """Prisma's CLI, or we from its folder, or another command."""
+    text = f"{MINIMAL}\n[targets.local.migrations]\n{settings}\n"
+    assert by_cli is load(write(tmp_path, text), "local", {}).targets["local"].migrations.by_prisma_cli

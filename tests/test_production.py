@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -26,9 +28,18 @@ STEPS = (
     "bring_back",
     "login",
     "server",
-    "about_to_deploy",
+    "deploying",
+    "journal",
     "project_files",
 )
+
+
+def tried(asked: Callable[[], object]) -> None:
+    """Do a step; one that lasts as long as a block is entered."""
+    done = asked()
+    if isinstance(done, AbstractContextManager):
+        with done:
+            pass
 
 
 @pytest.mark.parametrize("kind", [LocalRun, StagingRun], ids=["local", "staging"])
@@ -76,7 +87,7 @@ def test_no_step_writes_to_a_database_that_is_listed_under_production(
             walk.run.memo.clear()
             walk.run.memo.update(kept)
             with pytest.raises(TargetUnusable, match="which is production"):
-                getattr(walk.run, name)()
+                tried(getattr(walk.run, name))
         walk.run.publish(target_migrated=True)
         walk.serving.roll_back()
         assert walk.run.parts.get("rolled_back") is None

@@ -159,6 +159,24 @@ def test_a_link_that_is_cut_while_the_dump_is_fetched(stand, disposable, tmp_pat
     a_following_run_is_clean(stand, tmp_path / "next", disposable, 1, 2, 3)
 
 
+def test_the_run_after_a_killed_one_says_what_that_was_doing(stand, start, disposable, tmp_path):
+    """Nothing of the killed one can tell any more: its journal on the host does, and is cleared with the rest."""
+    put(stand, SLOW, SLEEPS)
+    (tmp_path / "dryrun.toml").write_text(configuration(stand), encoding="utf-8")
+    run = start(tmp_path)
+    asleep(stand)
+    run.kill()
+    run.communicate(timeout=60)
+    stand.sql(f"SELECT pg_terminate_backend(pid) {ASLEEP}")
+    with walked(stand, tmp_path, disposable) as walk:
+        walk.check("database-credentials")
+        [told] = [note for note in walk.run.parts["notes"] if "was cut off" in note]
+        assert f"while it was deploying {', '.join((*PENDING, SLOW))} (since 20" in told
+        assert "" == stand.root("sh", "-c", "find /var/backups/edfinance -name '.*.journal'")
+    workspace.sweep()
+    nothing_is_left(stand)
+
+
 def test_a_link_that_is_cut_during_the_smoke_command(stand, start, disposable, tmp_path):
     """The target is migrated by then, and the page says so with the way back; what the smoke test did is unknown."""
     smoke = configuration(stand, smoke='command = "sleep 300"')

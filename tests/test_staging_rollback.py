@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import signal
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ from pytest_dryrun.values import Outcome
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
 
 RUN = 'on_no_go = "run"\nrestart = "pm2 restart all"'
+ONCE_RED = "command = \"sh -c 'test -e ../second || { touch ../second; echo no course >&2; exit 1; }'\""
+SIGNED_IN = 'requests = ["/api/health", "/api/auth/me"]\nsamples = 20\nmax_cpu_percent = 100'
 
 
 def contents(stand: Staging) -> list[str]:
@@ -54,12 +58,22 @@ def told(document: dict[str, Any]) -> str:
     return "\n".join(document["rollback"]["said"])
 
 
+def signed_in(stand: Staging) -> str:
+    """The token of somebody who has signed in before the run, and the API's configuration with it."""
+    token = secrets.token_urlsafe(32)
+    hashed = hashlib.sha256(token.encode()).hexdigest()
+    stand.sql(
+        'INSERT INTO "Session" (id, "tokenHash", "userId", "expiresAt")'
+        f""" SELECT 'signed-in', decode('{hashed}', 'hex'), min(id), now() + interval '1 day' FROM "User\""""
+    )
+    return f'base_url = "http://127.0.0.1:3001"\ntoken = "{token}"'
+
+
 def test_a_target_that_does_not_stand_the_smoke_test_is_brought_back(stand, start, tmp_path):
     """Also where pytest itself stops at the first failure: the very rows, settings and grants of before, and an API."""
     stand.sql("ALTER DATABASE edfinance SET work_mem = '5MB'; REVOKE TEMPORARY ON DATABASE edfinance FROM PUBLIC;")
     before, there = contents(stand), databases(stand)
-    once = "command = \"sh -c 'test -e ../second || { touch ../second; echo no course >&2; exit 1; }'\""
-    (tmp_path / "dryrun.toml").write_text(configuration(stand, rollback=RUN, smoke=once), encoding="utf-8")
+    (tmp_path / "dryrun.toml").write_text(configuration(stand, rollback=RUN, smoke=ONCE_RED), encoding="utf-8")
     status, said, document = finished(start(tmp_path, "-x"), tmp_path)
     assert 1 == status, said
     assert "failed" == outcome(document, "smoke-command")[0]
@@ -100,6 +114,35 @@ def test_a_deployment_that_is_killed_half_way_is_brought_back(stand, start, tmp_
     assert there == databases(stand)
     assert [] == applied(stand)
     nothing_is_left(stand)
+
+
+def test_who_had_signed_in_before_is_known_after_the_rollback(stand, start, tmp_path):
+    """The requests that need the token are made again, with it."""
+    api = signed_in(stand)
+    before = contents(stand)
+    text = configuration(stand, rollback=RUN, smoke=ONCE_RED, api=api, performance=SIGNED_IN)
+    (tmp_path / "dryrun.toml").write_text(text, encoding="utf-8")
+    status, said, document = finished(start(tmp_path, "-x"), tmp_path)
+    assert 1 == status, said
+    assert (True, "done") == (document["rolled_back"], document["rollback"]["outcome"]), told(document)
+    assert "/api/auth/me: 200 in" in told(document)
+    assert before == contents(stand)
+    nothing_is_left(stand)
+
+
+def test_who_had_signed_in_before_and_is_not_known_any_more_is_told(stand, start, tmp_path):
+    """The application answers, and its users cannot use it: rolled back, but not called done."""
+    forgets = """sh -c '. ./.env; psql -c "DELETE FROM \\"Session\\"" "${DATABASE_URL%%\\?*}"; pm2 restart all'"""
+    rollback = f"on_no_go = \"run\"\nrestart = '''{forgets}'''"
+    text = configuration(stand, rollback=rollback, smoke=ONCE_RED, api=signed_in(stand), performance=SIGNED_IN)
+    (tmp_path / "dryrun.toml").write_text(text, encoding="utf-8")
+    status, said, document = finished(start(tmp_path, "-x"), tmp_path)
+    assert 1 == status, said
+    assert (True, "incomplete") == (document["rolled_back"], document["rollback"]["outcome"]), told(document)
+    assert "/api/auth/me: " in told(document)
+    assert "401" in told(document)
+    assert "The smoke command passed" not in told(document)
+    assert "401" in said
 
 
 def test_an_application_that_stays_away_is_told(stand, start, tmp_path):

@@ -122,7 +122,7 @@ class DryRun(Survey, ABC):
             done = application.apply(
                 self.database(), self.migrations(), self.backup().prints, timeout_s=self.target.migrations.timeout_s
             )
-        self.publish(migrations={**self.parts["migrations"], "applied": list(done.names)})
+            self.publish(migrations={**self.parts["migrations"], "applied": list(done.names)})
         return done
 
     def deploying(self) -> AbstractContextManager[None]:

@@ -144,15 +144,17 @@ class StagingRun(DryRun):
         self._guard = way_in.hold(conninfo)
         self.closing(self._guard.close)
         self.schema = url.schema
-        self.note(*host_journal.clear(host, self._backups, self.name))
+        left = host_journal.left(host, self._backups, self.name, host_journal.spelled(identity))
+        self.closing(left.clear)
+        self.note(*left.told)
         self.note(*way_back.clear(conninfo), *way_in.leftovers(conninfo), *way_in.unguarded(self.loaded.production))
         return database
 
     @step("Opening the journal on the host")
     def journal(self) -> HostJournal:
         """Where every write to the target and its host is noted before it is done."""
-        self.database()  # which refuses what must never be written to
-        journal = HostJournal.begin(self.remote(), self._backups, self.name, self.run_id)
+        database = host_journal.spelled(self.database().identify())  # which refuses what must never be written to
+        journal = HostJournal.begin(self.remote(), self._backups, self.name, self.run_id, database)
         self.closing(journal.close)
         return journal
 
@@ -260,13 +262,13 @@ class StagingRun(DryRun):
         self.log_marks()
         if changed := self.backup().changed():
             raise Blocked(f"blocked, the target was not touched: {changed}")
-        self._guard.execute("SELECT 1")  # ours alone still
         commands = way_back.commands(
             self.database(), self.backup().shape, self._backup_file, self.target.rollback.restart
         )
-        self.tell_way_back("", commands=commands)
         pending = ", ".join(item.name for item in self.status().pending)
         with self.journal().writing(f"deploying {pending or 'nothing'}"):
+            self._guard.execute("SELECT 1")  # ours alone still
+            self.tell_way_back("", commands=commands)
             yield
 
     @property
@@ -295,8 +297,21 @@ class StagingRun(DryRun):
                 let_go=self._guard.close,
                 timeout_s=self.target.backup.timeout_s,
             )
-        self.publish(rolled_back=True)
+            self.publish(rolled_back=True)
         return done
+
+    def hold_again(self) -> None:
+        """Keep others out of the database that took the target's place; raises TargetUnusable where one has come."""
+        conninfo = self.database().conninfo
+        try:
+            self._guard = way_in.hold(conninfo)
+        except TargetUnusable as error:
+            raise TargetUnusable(
+                error.what,
+                "The rows are back; not to disturb it, the application was neither restarted nor tried.",
+                "Restart it when the other run has ended.",
+            ) from error
+        self.closing(self._guard.close)
 
     def busy_tables(self) -> Collection[str]:
         """Tables to which others wrote, as long as what happened while deploying is no more than they may have done."""

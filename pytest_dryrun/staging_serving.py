@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 
-from pytest_dryrun.errors import ConfigurationError, DryRunError, TargetUnusable
+from pytest_dryrun.errors import CommandFailed, ConfigurationError, DryRunError, TargetUnusable
 from pytest_dryrun.hosts import Completed
 from pytest_dryrun.hosts.output import last_words
 from pytest_dryrun.postgres.connection import APPLICATION_NAME, Conninfo, connect
@@ -185,8 +186,14 @@ class StagingServing(Serving):
 
     def _works_again(self, said: list[str]) -> list[str]:
         """Restart the application and try it; adds to `said` what was seen, and gives what is wrong."""
+        problems: list[str] = []
         try:
-            with self.run.journal().writing("restarting and trying the rolled-back application"):
+            self.run.hold_again()
+            with ExitStack() as noted:
+                try:
+                    noted.enter_context(self.run.journal().writing("restarting and trying the rolled-back application"))
+                except CommandFailed as error:  # no reason to leave the application without a restart
+                    problems.append(error.what)
                 if restart := self.target.rollback.restart:
                     done = self.run.host.run(
                         argv_of(restart, "rollback.restart"),
@@ -194,9 +201,8 @@ class StagingServing(Serving):
                         timeout_s=self.target.api.timeout_s,
                     )
                     if done.exit_status:
-                        return [
-                            f"{restart} ended with status {done.exit_status}: {last_words(done.stderr or done.stdout)}"
-                        ]
+                        why = last_words(done.stderr or done.stdout)
+                        return [*problems, f"{restart} ended with status {done.exit_status}: {why}"]
                     said.append(f"Restarted: {restart}")
                 if self.target.api.configured:
                     said += self._answers()
@@ -204,8 +210,8 @@ class StagingServing(Serving):
                     self._smoke(self._environment())
                     said.append("The smoke command passed.")
         except DryRunError as error:
-            return str(error).splitlines()
-        return []
+            problems += str(error).splitlines()
+        return problems
 
     def _answers(self) -> list[str]:
         """What the application answers on the rolled-back database; raises DryRunError where it does not work."""

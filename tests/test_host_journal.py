@@ -7,11 +7,12 @@ from sshd import Sshd
 
 from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts import ssh
-from pytest_dryrun.steps.host_journal import HostJournal, clear
+from pytest_dryrun.steps.host_journal import HostJournal, left
 
 pytestmark = pytest.mark.live
 
 RUN = "20261201T021500Z-ab12"
+OURS = "7412345678901234567/shop"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def there(tmp_path):
 
 def test_a_write_is_noted_before_it_is_done_and_when_it_has_ended(host, there):
     """Readable by its user alone, and gone with the run."""
-    journal = HostJournal.begin(host, str(there), "staging", RUN)
+    journal = HostJournal.begin(host, str(there), "staging", RUN, OURS)
     file = there / f".staging-{RUN}.journal"
     with journal.writing("deploying 1_a"):
         assert file.read_text(encoding="utf-8").endswith(" began deploying 1_a\n")
@@ -43,8 +44,10 @@ def test_a_write_is_noted_before_it_is_done_and_when_it_has_ended(host, there):
         assert 0o700 == there.stat().st_mode & 0o777
         with journal.writing("writing\nthe rest"):
             pass
-    assert ["began deploying 1_a", "began writing the rest", "ended writing the rest", "ended deploying 1_a"] == [
-        line.partition(" ")[2] for line in file.read_text(encoding="utf-8").splitlines()
+    noted = [line.partition(" ")[2] for line in file.read_text(encoding="utf-8").splitlines() if line]
+    assert f"database {OURS}" == noted[0]
+    assert ["began deploying 1_a", "began writing the rest", "ended writing the rest", "ended deploying 1_a"] == noted[
+        1:
     ]
     journal.close()
     assert [] == list(there.iterdir())
@@ -52,7 +55,7 @@ def test_a_write_is_noted_before_it_is_done_and_when_it_has_ended(host, there):
 
 def test_what_fails_in_this_very_run_is_told_by_it_and_not_by_the_next(host, there):
     """The end is noted however it came."""
-    journal = HostJournal.begin(host, str(there), "staging", RUN)
+    journal = HostJournal.begin(host, str(there), "staging", RUN, OURS)
     with pytest.raises(KeyboardInterrupt), journal.writing("deploying 1_a"):
         raise KeyboardInterrupt
     journal.close()
@@ -61,7 +64,8 @@ def test_what_fails_in_this_very_run_is_told_by_it_and_not_by_the_next(host, the
 
 def test_nothing_is_begun_that_cannot_be_noted(host, there):
     """A full disk, a folder that went away: the run is told, and the work is not done."""
-    journal = HostJournal.begin(host, str(there), "staging", RUN)
+    journal = HostJournal.begin(host, str(there), "staging", RUN, OURS)
+    (there / f".staging-{RUN}.journal").unlink()
     there.rmdir()
     done = []
     with pytest.raises(CommandFailed) as caught, journal.writing("deploying 1_a"):
@@ -73,7 +77,7 @@ def test_nothing_is_begun_that_cannot_be_noted(host, there):
 
 def test_an_end_that_cannot_be_noted_leaves_the_journal(host, there):
     """Too much is told, never too little."""
-    journal = HostJournal.begin(host, str(there), "staging", RUN)
+    journal = HostJournal.begin(host, str(there), "staging", RUN, OURS)
     file = there / f".staging-{RUN}.journal"
     with journal.writing("deploying 1_a"):
         kept = file.read_bytes()
@@ -82,39 +86,76 @@ def test_an_end_that_cannot_be_noted_leaves_the_journal(host, there):
     file.rmdir()
     file.write_bytes(kept)
     journal.close()
-    [told] = clear(host, str(there), "staging")
+    [told] = left(host, str(there), "staging", OURS).told
     assert "deploying 1_a" in told
+
+
+def written(there, name, text, mode=0o644):
+    """Leave a journal as a killed run would."""
+    there.mkdir(exist_ok=True)
+    there.chmod(0o777)
+    (there / name).write_text(text, encoding="utf-8")
+    (there / name).chmod(mode)
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("T1 began deploying 1_a, 2_b\n", "while it was deploying 1_a, 2_b (since T1)."),
-        ("T1 began copying\nT2 began deploying\nT3 ended deploying\n", "while it was copying (since T1)."),
-        ("T1 began copying\nT2 began deploying\n", "while it was copying (since T1); deploying (since T2)."),
-        ("T1 began dumping\nT2 ended dumping\n", "while it wrote nothing to the target."),
-        ("T1 began dumping\nT2 ended dumping\nT3 beg", "while it wrote nothing to the target."),
+        ("T1 began copying\n\nT2 began deploying\n\nT3 ended deploying\n", "while it was copying (since T1)."),
+        ("T1 began copying\n\nT2 began deploying\n", "while it was copying (since T1); deploying (since T2)."),
+        ("T1 began dumping\n\nT2 ended dumping\n", "while it wrote nothing to the target."),
+        ("T1 began dumping\n\nT2 ended dumping\n\nT3 began depl", "while it wrote nothing to the target."),
         ("", "while it wrote nothing to the target."),
     ],
     ids=["one", "the other has ended", "two", "all have ended", "half a line", "nothing"],
 )
-def test_the_next_run_tells_what_a_killed_one_was_doing(host, there, text, told):
-    """And takes the journal away."""
-    there.mkdir()
-    there.chmod(0o777)
-    (there / f".staging-{RUN}.journal").write_text(text, encoding="utf-8")
-    (there / f".staging-{RUN}.journal").chmod(0o644)
-    assert (f"Run {RUN} was cut off {told}",) == clear(host, str(there), "staging")
+@pytest.mark.parametrize("head", [f"T0 database {OURS}\n\n", ""], ids=["of this database", "of this target"])
+def test_the_next_run_tells_what_a_killed_one_was_doing(host, there, head, text, told):
+    """And takes the journal away once that is told."""
+    written(there, f".staging-{RUN}.journal", head + text)
+    found = left(host, str(there), "staging", OURS)
+    assert (f"Run {RUN} was cut off {told}",) == found.told
+    assert 1 == len(list(there.iterdir()))
+    found.clear()
     assert [] == list(there.iterdir())
 
 
-def test_only_the_targets_own_journals_are_touched(host, there):
-    """Another target's run may be alive."""
-    there.mkdir()
-    there.chmod(0o777)
+def test_a_journal_is_its_databases_whatever_the_target_is_called(host, there):
+    """Another database's run may be alive, and this database's may have been another target's."""
+    written(there, f".staging-{RUN}.journal", "T0 database 7412345678901234567/other\n\nT1 began deploying 1_a\n")
+    written(there, f".stage-{RUN}.journal", f"T0 database {OURS}\n\nT1 began deploying 2_b\n")
+    found = left(host, str(there), "staging", OURS)
+    assert (f"Run {RUN} was cut off while it was deploying 2_b (since T1).",) == found.told
+    found.clear()
+    assert [f".staging-{RUN}.journal"] == [path.name for path in there.iterdir()]
+
+
+def test_only_journals_are_touched(host, there):
+    """A folder of backups holds others' files too."""
     names = [f".staging-2-{RUN}.journal", f"staging-{RUN}.journal", f".staging-{RUN}.journal.gz", ".staging-x.journal"]
     for name in names:
-        (there / name).touch()
-    assert () == clear(host, str(there), "staging")
+        written(there, name, "")
+    found = left(host, str(there), "staging", OURS)
+    found.clear()
+    assert () == found.told
     assert sorted(names) == sorted(path.name for path in there.iterdir())
-    assert () == clear(host, str(there / "none"), "staging")
+    assert () == left(host, str(there / "none"), "staging", OURS).told
+
+
+def test_a_journal_that_cannot_be_read_is_told_and_keeps_nobody_from_running(host, there):
+    """Somebody else's killed run in a shared folder."""
+    there.mkdir()
+    (there / f".staging-{RUN}.journal").symlink_to(there)
+    [told] = left(host, str(there), "staging", OURS).told
+    assert told.startswith(f"What run {RUN} was doing when it was cut off is not known: ")
+
+
+def test_a_full_disk_leaves_half_a_line_and_no_wrong_word(host, there):
+    """What is noted after half a line stands on a line of its own."""
+    journal = HostJournal.begin(host, str(there), "staging", RUN, OURS)
+    with journal.writing("deploying 1_a"), (there / f".staging-{RUN}.journal").open("a", encoding="utf-8") as file:
+        file.write("\nT9 beg")
+    assert (f"Run {RUN} was cut off while it wrote nothing to the target.",) == left(
+        host, str(there), "staging", OURS
+    ).told

@@ -29,6 +29,7 @@ STEPS = (
     "login",
     "server",
     "deploying",
+    "hold_again",
     "journal",
     "project_files",
 )

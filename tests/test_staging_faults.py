@@ -172,7 +172,6 @@ def test_the_run_after_a_killed_one_says_what_that_was_doing(stand, start, dispo
         walk.check("database-credentials")
         [told] = [note for note in walk.run.parts["notes"] if "was cut off" in note]
         assert f"while it was deploying {', '.join((*PENDING, SLOW))} (since 20" in told
-        assert "" == stand.root("sh", "-c", "find /var/backups/edfinance -name '.*.journal'")
     workspace.sweep()
     nothing_is_left(stand)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import signal
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from staging_runs import (  # noqa: F401 - two are fixtures
     walked,
 )
 
+from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.steps import way_in
 from pytest_dryrun.values import Outcome
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
@@ -196,6 +199,20 @@ def test_ctrl_c_while_deploying_leaves_the_way_back_to_a_person(stand, start, tm
     assert any("dropdb --force edfinance" in line for line in document["rollback"]["commands"])
     assert "already migrated: roll it back" in said.replace("\n", " ")
     nothing_is_left(stand)
+
+
+def test_another_run_that_came_while_the_databases_changed_names_is_not_disturbed(stand, disposable, tmp_path):
+    """The lock goes with the database that is replaced: somebody else may hold the new one."""
+    with walked(stand, tmp_path, disposable, rollback=RUN) as walk:
+        conninfo = walk.run.database().conninfo
+        stand.sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        with closing(way_in.hold(conninfo)), pytest.raises(TargetUnusable) as caught:
+            walk.run.hold_again()
+        assert "Another dry run holds this database" in caught.value.what
+        assert "neither restarted nor tried" in caught.value.means
+        walk.run.hold_again()
+        with pytest.raises(TargetUnusable, match="Another dry run holds"):
+            way_in.hold(conninfo)
 
 
 def test_a_user_who_could_not_bring_it_back_is_told_first(stand, disposable, tmp_path: Path):

@@ -164,8 +164,8 @@ class _Execution:
             said += chunk
             if b"\n" in said:
                 break
-        first = said.partition(b"\n")[0]
-        if not first.isdigit():
+        first, ended, _ = said.partition(b"\n")
+        if not ended or not first.isdigit():
             self._status = 127
             reason = first.decode(errors="replace") or "it did not say its process number"
             raise not_started(self._argv, self._cwd, reason)

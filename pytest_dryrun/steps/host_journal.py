@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,16 +12,23 @@ from typing import TYPE_CHECKING
 
 from pytest_dryrun.errors import CommandFailed, DryRunError
 from pytest_dryrun.hosts import output
+from pytest_dryrun.postgres.databases import Identity
 from pytest_dryrun.steps.way_in import COMMAND_S
 
 if TYPE_CHECKING:
     from pytest_dryrun.hosts.ssh.host import SshHost
 
 LARGEST_BYTES = 1 << 20
-_BEGAN, _ENDED = "began", "ended"
-# Nothing is begun before the disk has it; a folder that is synced keeps the name of a new file too.
-_APPEND = 'umask 077; printf "%s\\n" "$2" >>"$1" && sync -- "$1" "$(dirname -- "$1")"'
-_LINE = re.compile(rf"(\S+) ({_BEGAN}|{_ENDED}) (.+)")
+_BEGAN, _ENDED, _DATABASE = "began", "ended", "database"
+# Nothing is begun before the disk has it; a folder that is synced keeps the name of a new file too. A line begins with
+# a line end, for what stands before it may be half of one that found the disk full.
+_APPEND = 'umask 077; printf "\\n%s\\n" "$2" >>"$1" && sync -- "$1" "$(dirname -- "$1")"'
+_LINE = re.compile(rf"(\S+) ({_BEGAN}|{_ENDED}|{_DATABASE}) (.+)")
+
+
+def spelled(identity: Identity) -> str:
+    """The database by what a rollback does not change: its server's identifier and its name."""
+    return f"{identity.system_identifier}/{identity.name}"
 
 
 @dataclass(slots=True)
@@ -33,10 +40,12 @@ class HostJournal:
     _open: list[str] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, host: SshHost, directory: str, target: str, run_id: str) -> HostJournal:
-        """Make the folder where it is missing; the file comes with its first line."""
+    def begin(cls, host: SshHost, directory: str, target: str, run_id: str, database: str) -> HostJournal:
+        """Make the folder where it is missing, and the file, which says first which database it is about."""
         host.make_directory(directory)
-        return cls(host, posixpath.join(directory, f".{target}-{run_id}.journal"))
+        journal = cls(host, posixpath.join(directory, f".{target}-{run_id}.journal"))
+        journal._append(_DATABASE, database)
+        return journal
 
     @contextmanager
     def writing(self, what: str) -> Iterator[None]:
@@ -54,9 +63,10 @@ class HostJournal:
                 self._open.remove(what)
 
     def close(self) -> None:
-        """Take the file away, unless something in it has not ended as far as anybody knows."""
+        """Take the file away, unless the end of something in it could not be noted."""
         if not self._open and not self.host.lost:
-            self.host.remove(self.path)
+            with suppress(DryRunError):  # all has ended: a file that stays says just that
+                self.host.remove(self.path)
 
     def _append(self, word: str, what: str) -> None:
         line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {word} {' '.join(what.split())}"
@@ -69,29 +79,63 @@ class HostJournal:
             )
 
 
-def clear(host: SshHost, directory: str, target: str) -> tuple[str, ...]:
-    """Tell what killed runs of a target were doing, and take their journals away; whoever calls this holds it."""
-    named = re.compile(rf"\.{re.escape(target)}-(\d{{8}}T\d{{6}}Z-[0-9a-f]{{4}})\.journal")
-    told = []
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The journals of killed runs, and what is to be told of them."""
+
+    host: SshHost
+    paths: tuple[str, ...]
+    told: tuple[str, ...]
+
+    def clear(self) -> None:
+        """Take them away, once what they say is told."""
+        if not self.host.lost:
+            with suppress(DryRunError):  # the next run tells it again
+                for path in self.paths:
+                    self.host.remove(path)
+
+
+def left(host: SshHost, directory: str, target: str, database: str) -> Left:
+    """Find what killed runs of a database were doing; whoever calls this holds it, so none of them lives.
+
+    A journal without a whole first line belongs to the target that its name begins with.
+    """
+    named = re.compile(r"\.(.+)-(\d{8}T\d{6}Z-[0-9a-f]{4})\.journal")
+    paths, told = [], []
     for name in host.run(["ls", "-A", "--", directory], timeout_s=COMMAND_S).stdout.splitlines():
-        if match := named.fullmatch(name):
-            path = posixpath.join(directory, name)
+        match = named.fullmatch(name)
+        if match is None:
+            continue
+        path = posixpath.join(directory, name)
+        try:
             text = host.read(path, LARGEST_BYTES).decode(errors="replace")
-            told.append(_told(match[1], text))
-            host.remove(path)
-    return tuple(told)
+        except CommandFailed as error:
+            told.append(f"What run {match[2]} was doing when it was cut off is not known: {error.what}")
+            continue
+        entries = list(_entries(text))
+        about = next((what for _, word, what in entries if word == _DATABASE), "")
+        if about == database or (not about and match[1] == target):
+            paths.append(path)
+            told.append(_told(match[2], entries))
+    return Left(host, tuple(paths), tuple(told))
 
 
-def _told(run_id: str, text: str) -> str:
+def _entries(text: str) -> Iterator[tuple[str, str, str]]:
+    """The whole lines; what stands on half of one was not begun."""
+    for line in text[: text.rfind("\n") + 1].splitlines():
+        if match := _LINE.fullmatch(line):
+            at, word, what = match.groups()
+            yield at, word, what
+
+
+def _told(run_id: str, entries: Iterable[tuple[str, str, str]]) -> str:
     """One sentence about the run of a journal."""
     begun: dict[str, str] = {}
-    for line in text.splitlines():
-        if match := _LINE.fullmatch(line):  # half a line is the note of something that was not begun
-            at, word, what = match.groups()
-            if word == _BEGAN:
-                begun[what] = at
-            else:
-                begun.pop(what, None)
+    for at, word, what in entries:
+        if word == _BEGAN:
+            begun[what] = at
+        elif word == _ENDED:
+            begun.pop(what, None)
     if not begun:
         return f"Run {run_id} was cut off while it wrote nothing to the target."
     doing = "; ".join(f"{what} (since {at})" for what, at in begun.items())

@@ -185,33 +185,38 @@ class StagingServing(Serving):
         self.run.tell_way_back("incomplete" if problems else "done", [*said, *problems])
 
     def _works_again(self, said: list[str]) -> list[str]:
-        """Restart the application and try it; adds to `said` what was seen, and gives what is wrong."""
-        problems: list[str] = []
+        """Restart the application and try it, where nobody else has come; gives what is wrong, adds what was seen."""
         try:
             self.run.hold_again()
-            with ExitStack() as noted:
-                try:
-                    noted.enter_context(self.run.journal().writing("restarting and trying the rolled-back application"))
-                except CommandFailed as error:  # no reason to leave the application without a restart
-                    problems.append(error.what)
-                if restart := self.target.rollback.restart:
-                    done = self.run.host.run(
-                        argv_of(restart, "rollback.restart"),
-                        cwd=self.run.directory_there,
-                        timeout_s=self.target.api.timeout_s,
-                    )
-                    if done.exit_status:
-                        why = last_words(done.stderr or done.stdout)
-                        return [*problems, f"{restart} ended with status {done.exit_status}: {why}"]
-                    said.append(f"Restarted: {restart}")
-                if self.target.api.configured:
-                    said += self._answers()
-                if self.target.smoke.command:
-                    self._smoke(self._environment())
-                    said.append("The smoke command passed.")
         except DryRunError as error:
-            problems += str(error).splitlines()
-        return problems
+            return str(error).splitlines()
+        problems: list[str] = []
+        with ExitStack() as noted:
+            try:
+                noted.enter_context(self.run.journal().writing("restarting and trying the rolled-back application"))
+            except CommandFailed as error:  # no reason to leave the application without a restart
+                problems.append(error.what)
+            return [*problems, *self._restarted(said)]
+
+    def _restarted(self, said: list[str]) -> list[str]:
+        try:
+            if restart := self.target.rollback.restart:
+                done = self.run.host.run(
+                    argv_of(restart, "rollback.restart"),
+                    cwd=self.run.directory_there,
+                    timeout_s=self.target.api.timeout_s,
+                )
+                if done.exit_status:
+                    return [f"{restart} ended with status {done.exit_status}: {last_words(done.stderr or done.stdout)}"]
+                said.append(f"Restarted: {restart}")
+            if self.target.api.configured:
+                said += self._answers()
+            if self.target.smoke.command:
+                self._smoke(self._environment())
+                said.append("The smoke command passed.")
+        except DryRunError as error:
+            return str(error).splitlines()
+        return []
 
     def _answers(self) -> list[str]:
         """What the application answers on the rolled-back database; raises DryRunError where it does not work."""

@@ -75,6 +75,15 @@ def test_nothing_is_begun_that_cannot_be_noted(host, there):
     assert "this was not begun: deploying 1_a" in caught.value.means
 
 
+def test_a_journal_that_cannot_be_opened_says_what_waits_for_it(host, there):
+    """Not the name of a database."""
+    (there / f".staging-{RUN}.journal").mkdir(parents=True)
+    there.chmod(0o777)
+    with pytest.raises(CommandFailed) as caught:
+        HostJournal.begin(host, str(there), "staging", RUN, OURS)
+    assert "this was not begun: writing to the target" in caught.value.means
+
+
 def test_an_end_that_cannot_be_noted_leaves_the_journal(host, there):
     """Too much is told, never too little."""
     journal = HostJournal.begin(host, str(there), "staging", RUN, OURS)

@@ -14,6 +14,8 @@ _QUERY = "SELECT relid::int8, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_
 _REPORTS_BEFORE_IT_LEAVES = 150000
 _OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
+_TICK_S = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class TupleCounters:
@@ -40,7 +42,7 @@ def tuple_counters(
         while time.monotonic() < min(since + settled_s, deadline):
             alone = leave_at_once and connection.execute(_OTHERS).fetchone() == (0,)
             if not alone:
-                time.sleep(min(0.05, settled_s))
+                time.sleep(min(_TICK_S, settled_s))  # nothing tells when a session has reported
             connection.execute("SELECT pg_stat_clear_snapshot()")
             current = connection.execute(_QUERY).fetchall()
             if alone:

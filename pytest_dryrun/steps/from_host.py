@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import posixpath
-import re
 import secrets
 import tarfile
 import time
@@ -21,7 +20,7 @@ from pytest_dryrun.postgres import backup, databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.steps.proof import Dump
 from pytest_dryrun.steps.target import TargetDatabase
-from pytest_dryrun.steps.way_in import COMMAND_S
+from pytest_dryrun.steps.way_in import COMMAND_S, left_by_runs
 
 if TYPE_CHECKING:
     from pytest_dryrun.hosts.ssh.host import SshHost
@@ -200,10 +199,9 @@ def there(
 def _clear(host: SshHost, directory: str, name: str) -> None:
     """Remove the unfinished dumps of this target's killed runs; we hold the database, so none is being written."""
     target = name.rpartition("-")[0].rpartition("-")[0]
-    pattern = re.compile(rf"\.{re.escape(target)}-\d{{8}}T\d{{6}}Z-[0-9a-f]{{4}}\.dump\.part")
-    for each in host.run(["ls", "-A", "--", directory], timeout_s=COMMAND_S).stdout.splitlines():
-        if pattern.fullmatch(each):
-            host.remove(posixpath.join(directory, each))
+    for named, _, path in left_by_runs(host, directory, ".dump.part"):
+        if named == target:
+            host.remove(path)
 
 
 def _not_written(host: SshHost, final: str, why: str) -> DryRunError:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from pytest_dryrun.errors import CommandFailed, DryRunError
 from pytest_dryrun.hosts import output
 from pytest_dryrun.postgres.databases import Identity
-from pytest_dryrun.steps.way_in import COMMAND_S
+from pytest_dryrun.steps.way_in import COMMAND_S, left_by_runs
 
 if TYPE_CHECKING:
     from pytest_dryrun.hosts.ssh.host import SshHost
 
 LARGEST_BYTES = 1 << 20
+_ENDING = ".journal"
 _BEGAN, _ENDED, _DATABASE = "began", "ended", "database"
 # Nothing is begun before the disk has it; a folder that is synced keeps the name of a new file too. A line begins with
 # a line end, for what stands before it may be half of one that found the disk full.
@@ -43,8 +44,8 @@ class HostJournal:
     def begin(cls, host: SshHost, directory: str, target: str, run_id: str, database: str) -> HostJournal:
         """Make the folder where it is missing, and the file, which says first which database it is about."""
         host.make_directory(directory)
-        journal = cls(host, posixpath.join(directory, f".{target}-{run_id}.journal"))
-        journal._append(_DATABASE, database)
+        journal = cls(host, posixpath.join(directory, f".{target}-{run_id}{_ENDING}"))
+        journal._append(_DATABASE, database, "writing to the target")
         return journal
 
     @contextmanager
@@ -53,13 +54,13 @@ class HostJournal:
 
         An end that cannot be noted leaves the file behind: the next run tells of too much, never of too little.
         """
-        self._append(_BEGAN, what)
+        self._append(_BEGAN, what, what)
         self._open.append(what)
         try:
             yield
         finally:
             with suppress(DryRunError):
-                self._append(_ENDED, what)
+                self._append(_ENDED, what, what)
                 self._open.remove(what)
 
     def close(self) -> None:
@@ -68,13 +69,13 @@ class HostJournal:
             with suppress(DryRunError):  # all has ended: a file that stays says just that
                 self.host.remove(self.path)
 
-    def _append(self, word: str, what: str) -> None:
+    def _append(self, word: str, what: str, waits_for_it: str) -> None:
         line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {word} {' '.join(what.split())}"
         done = self.host.run(["sh", "-c", _APPEND, "sh", self.path, line], timeout_s=COMMAND_S)
         if done.exit_status:
             raise CommandFailed(
                 f"{self.path} on {self.host.name} cannot be written: {output.last_words(done.stderr)}",
-                f"Nothing is done there without a note of it first, so this was not begun: {what}.",
+                f"Nothing is done there without a note of it first, so this was not begun: {waits_for_it}.",
                 "Make room in [backup] directory, or name another one.",
             )
 
@@ -100,23 +101,18 @@ def left(host: SshHost, directory: str, target: str, database: str) -> Left:
 
     A journal without a whole first line belongs to the target that its name begins with.
     """
-    named = re.compile(r"\.(.+)-(\d{8}T\d{6}Z-[0-9a-f]{4})\.journal")
     paths, told = [], []
-    for name in host.run(["ls", "-A", "--", directory], timeout_s=COMMAND_S).stdout.splitlines():
-        match = named.fullmatch(name)
-        if match is None:
-            continue
-        path = posixpath.join(directory, name)
+    for named, run_id, path in left_by_runs(host, directory, _ENDING):
         try:
             text = host.read(path, LARGEST_BYTES).decode(errors="replace")
         except CommandFailed as error:
-            told.append(f"What run {match[2]} was doing when it was cut off is not known: {error.what}")
+            told.append(f"What run {run_id} was doing when it was cut off is not known: {error.what}")
             continue
         entries = list(_entries(text))
         about = next((what for _, word, what in entries if word == _DATABASE), "")
-        if about == database or (not about and match[1] == target):
+        if about == database or (not about and named == target):
             paths.append(path)
-            told.append(_told(match[2], entries))
+            told.append(_told(run_id, entries))
     return Left(host, tuple(paths), tuple(told))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import posixpath
+import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +191,14 @@ def leftovers(conninfo: Conninfo) -> tuple[str, ...]:
     if not names:
         return ()
     return (f"Shadow databases that Prisma has left on the server, to be dropped by hand: {', '.join(names)}.",)
+
+
+def left_by_runs(host: SshHost, directory: str, ending: str) -> Iterator[tuple[str, str, str]]:
+    """The hidden files of runs in a folder of a host, `.TARGET-RUN` and an ending: target, run and path of each."""
+    named = re.compile(rf"\.(.+)-(\d{{8}}T\d{{6}}Z-[0-9a-f]{{4}}){re.escape(ending)}")
+    for name in host.run(["ls", "-A", "--", directory], timeout_s=COMMAND_S).stdout.splitlines():
+        if match := named.fullmatch(name):
+            yield match[1], match[2], posixpath.join(directory, name)
 
 
 def hold(conninfo: Conninfo) -> psycopg.Connection[tuple[object, ...]]:

@@ -45,11 +45,11 @@ class Figure:
         return self.ratio <= self.bound if self.at_most else self.ratio >= self.bound
 
     def as_document(self) -> dict[str, Any]:
-        """All of it as JSON, durations rounded to tenths of a millisecond."""
+        """All of it as JSON, durations rounded to microseconds."""
         document = asdict(self)
-        document["ours_ms"], document["theirs_ms"] = round(self.ours_ms, 1), round(self.theirs_ms, 1)
+        document["ours_ms"], document["theirs_ms"] = round(self.ours_ms, 3), round(self.theirs_ms, 3)
         document["ratio"] = round(self.ratio, 4)
-        document["samples_ms"] = {key: [round(one, 1) for one in many] for key, many in self.samples_ms.items()}
+        document["samples_ms"] = {key: [round(one, 3) for one in many] for key, many in self.samples_ms.items()}
         return {**document, "met": self.met}
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import psycopg
+
 from pytest_dryrun.config import Target, size_bytes
 from pytest_dryrun.errors import ConfigurationError, DryRunError, TargetUnusable
 from pytest_dryrun.hosts import Host, ssh
@@ -27,6 +29,7 @@ from pytest_dryrun.run import DryRun
 from pytest_dryrun.steps import beside, from_host, host_journal, proof, way_back, way_in
 from pytest_dryrun.steps import target as names
 from pytest_dryrun.steps.host_journal import HostJournal
+from pytest_dryrun.steps.loading import Loading
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.rehearsal import Template
 from pytest_dryrun.steps.rollback import RolledBack
@@ -81,6 +84,7 @@ class StagingRun(DryRun):
         self._counters: Counters = {}
         self._counted_at = 0.0
         self.before_deploying: Callable[[], object] | None = None
+        self._loads: Loading | None = None
 
     @property
     def host(self) -> Host:  # type: ignore[override]
@@ -210,11 +214,22 @@ class StagingRun(DryRun):
         name = f"{self.name}-{self.run_id}.dump"
         timeout_s = self.target.backup.timeout_s
         copy = None if self.beside else self.workspace().path / "backup" / name
-        dump = from_host.there(self.remote(), self.database(), self._backups, name, copy, timeout_s=timeout_s)
+        loading = None if self.beside else self._loading()
+        dump = from_host.there(
+            self.remote(), self.database(), self._backups, name, copy, timeout_s=timeout_s, loading=loading
+        )
         self._counters = tuple_counters(self.database().conninfo, settled_s=0)
         self._counted_at = time.monotonic()
         with self.journal().writing(f"writing the backup {name}"):
             return proof.take(self.database(), dump, timeout_s=timeout_s)
+
+    def _loading(self) -> Loading | None:
+        """The backup's way into the template; None where there is no server for it, which who asks for one is told."""
+        with suppress(DryRunError, psycopg.Error):
+            self.login()
+            self._loads = Loading(self.server(), names.TEMPLATE, timeout_s=self.target.backup.timeout_s)
+            self.closing(self._loads.close)
+        return self._loads
 
     @step("Copying the target's roles")
     def login(self) -> Conninfo:
@@ -229,7 +244,10 @@ class StagingRun(DryRun):
         taken = self.backup()
         self.login()
         timeout_s = self.target.backup.timeout_s
-        restored = proof.restore(self.server(), taken, self.copy_name(names.TEMPLATE), timeout_s=timeout_s)
+        if self._loads is not None:
+            restored = proof.loaded(taken, self._loads, timeout_s=timeout_s)
+        else:
+            restored = proof.restore(self.server(), taken, self.copy_name(names.TEMPLATE), timeout_s=timeout_s)
         with connect(restored.conninfo, statement_timeout_s=timeout_s) as connection:
             connection.execute("ANALYZE")
         self.publish_backup(taken, restored.restore_ms)
@@ -327,12 +345,12 @@ class StagingRun(DryRun):
         self.rehearsed()
         self.backup().hold()
         login = self.login() if self.rolls_back else None  # who would have to do it
-        return RolledBack.of(
-            proof.restore(
-                self.server(),
-                self.backup(),
-                self.copy_name(names.REHEARSAL),
-                timeout_s=self.target.backup.timeout_s,
-                login=login,
-            )
+        restored = proof.restore(
+            self.server(),
+            self.backup(),
+            self.copy_name(names.REHEARSAL),
+            timeout_s=self.target.backup.timeout_s,
+            login=login,
         )
+        self.publish_backup(self.backup(), restored.restore_ms)
+        return RolledBack.of(restored)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 from projects import outcome
-from staging import CONTAINER, REPOSITORY, Staging, staging_stand  # noqa: F401 - a fixture
+from staging import REPOSITORY, Staging, staging_stand  # noqa: F401 - a fixture
 from staging_runs import (
     ASLEEP,
     PENDING,
@@ -67,13 +66,6 @@ def meanwhile(work: Callable[[], object]) -> Iterator[None]:
 def cut(stand: Staging) -> None:
     """End every session of `deploy`, as a lost network would."""
     stand.root("pkill", "-KILL", "-u", "deploy", "-x", "sshd")
-
-
-def sessions() -> list[int]:
-    """The processes that serve `deploy`'s sessions, by the numbers they have on this machine."""
-    argv = ["docker", "top", CONTAINER, "-eo", "pid,args"]
-    lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
-    return [int(line.split()[0]) for line in lines if "sshd: deploy@" in line]
 
 
 def wake(stand: Staging) -> None:
@@ -136,18 +128,19 @@ def test_a_link_that_is_cut_while_the_backup_is_written(stand, disposable, tmp_p
 
 
 def test_a_link_that_is_cut_while_the_dump_is_fetched(stand, disposable, tmp_path):
-    """Nothing is unknown: the file there was only read; the half of it here is gone."""
+    """Nothing is unknown: the file there is whole and was only read; the half of it here is gone."""
+    # Whoever follows the file there is stopped, so that it is still to be fetched when it is written.
+    stopping = "while ! pkill -STOP -u deploy -f 'cat <&3'; do sleep 0.01; done"
+    written = "while ! ls /var/backups/edfinance/staging-*.dump; do sleep 0.1; done"
     with nothing_stays_here(), walked(stand, tmp_path, disposable) as walk:
         walk.sections(1, 2)
-        serving = sessions()
         folder = walk.run.workspace().path / "backup"
 
-        def cut_here() -> None:
-            until(lambda: [part for part in folder.glob("*.part") if part.stat().st_size], "a half copy", tick_s=0.001)
-            for pid in serving:
-                os.kill(pid, signal.SIGKILL)
+        def cut_then() -> None:
+            stand.root("timeout", "90", "sh", "-c", f"{stopping}; {written}")
+            cut(stand)
 
-        with meanwhile(cut_here):
+        with meanwhile(cut_then):
             reason = failed(walk.check("backup-created"))
         assert "could not be copied to" in reason
         assert "the connection was lost.\nThe copy here is not complete." in reason
@@ -156,6 +149,7 @@ def test_a_link_that_is_cut_while_the_dump_is_fetched(stand, disposable, tmp_pat
         walk.sections(3, 4, 5)
         assert "blocked by backup-created: " in walk.run.records["backup-restores"].reason
         assert "the target was not touched" in walk.run.records["migrations-applied"].reason
+    stand.root("pkill", "-CONT", "-u", "deploy", "-f", "cat <&3")
     a_following_run_is_clean(stand, tmp_path / "next", disposable, 1, 2, 3)
 
 

@@ -27,6 +27,7 @@ from pytest_dryrun.postgres.connection import connect
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.postgres.disposable.settings import OLDEST_MAJOR
 from pytest_dryrun.steps import proof
+from pytest_dryrun.steps.loading import Loading
 from pytest_dryrun.steps.target import TargetDatabase
 from pytest_dryrun.values import Finding, Severity
 from pytest_dryrun.workspace import Workspace
@@ -190,8 +191,12 @@ def test_a_restore_leaves_no_difference(workspace, tmp_path, major):
 
         taken = proof.take(database, proof.here(database, tmp_path, "rich.dump", 60), timeout_s=60)
         restored = proof.restore(server, taken, "restored", timeout_s=60)
+        loading = Loading(server, "loaded", timeout_s=60)
+        loading.begin(taken.shape, iter([taken.path.read_bytes()]))
+        loaded = proof.loaded(taken, loading, timeout_s=60)
+        loading.close()
 
-        assert [] == blocking(restored.findings)
+        assert [] == blocking(restored.findings) == blocking(loaded.findings)
         assert {"public.course": 1, "public.log": 1, 'public."User"': 2}.items() <= {
             table.table: table.rows for table in restored.prints.tables
         }.items()

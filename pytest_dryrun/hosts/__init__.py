@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +60,25 @@ class Host(Protocol):
 
     def free_bytes(self, path: str) -> int:
         """Bytes an unprivileged user may still write below `path` (nearest existing ancestor)."""
+        ...
+
+
+@runtime_checkable
+class Fed(Host, Protocol):
+    """A host whose commands can be given something to read."""
+
+    def feed(
+        self,
+        argv: Sequence[str],
+        given: Iterable[bytes],
+        *,
+        timeout_s: float,
+        stop: threading.Event,
+        env: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """Run a command to its end with `given` as its stdin, of which an empty piece says that there is nothing yet.
+
+        A command that ends before it was given everything is no error: its exit status tells. What `given` raises
+        kills the command's process group and is raised here; so does whoever sets `stop`, with CancelledError.
+        """
         ...

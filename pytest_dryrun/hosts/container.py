@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import tarfile
+import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +18,13 @@ from docker.models.containers import Container
 
 from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts import Completed
+from pytest_dryrun.hosts.given import Given
 from pytest_dryrun.hosts.output import Kept, ended_badly, last_words, not_started, too_slow
 
 _CHUNK_BYTES = 1 << 18
 _KILL_S = 5.0
 _SHORT_S = 10.0
+_TICK_S = 0.05
 
 # The shell waits for a line from us: the engine may send output together with the head of its answer, where the client
 # library would lose it. It says its process number, which is also its group's, and waits again, for nothing may begin
@@ -31,11 +36,12 @@ shift
 command -v -- "$1" >/dev/null 2>&1 || { echo "the program is not there" >&2; exit 127; }
 echo $$ >&2
 read -r go || exit 125
-exec "$@" </dev/null
+[ "$go" = fed ] || exec "$@" </dev/null
+exec "$@"
 """
 _NEAREST = 'p=$1; while [ ! -e "$p" ]; do p=$(dirname "$p"); done; df -Pk "$p"'
 
-_GO = b"go\n"
+_GO, _FED = b"go\n", b"fed\n"
 _STDOUT, _STDERR = 1, 2
 
 
@@ -59,9 +65,31 @@ class ContainerHost:
         cwd: str | None = None,
     ) -> Completed:
         """Run a command to its end; of each stream at most the last 64 MiB are kept, and a first line says so."""
+        return self._run(argv, None, timeout_s, env, cwd)
+
+    def feed(
+        self,
+        argv: Sequence[str],
+        given: Iterable[bytes],
+        *,
+        timeout_s: float,
+        stop: threading.Event,
+        env: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """Run a command to its end with `given` as its stdin."""
+        return self._run(argv, Given(given, stop), timeout_s, env, None)
+
+    def _run(
+        self,
+        argv: Sequence[str],
+        given: Given | None,
+        timeout_s: float,
+        env: Mapping[str, str] | None,
+        cwd: str | None,
+    ) -> Completed:
         streams = {_STDOUT: Kept(), _STDERR: Kept()}
         began = time.monotonic()
-        with _Execution(self.container, argv, env, cwd) as execution:
+        with _Execution(self.container, argv, env, cwd, given) as execution:
             for number, chunk in execution.chunks(timeout_s):
                 streams[number].add(chunk)
             status = execution.exit_status()
@@ -107,9 +135,16 @@ class _Execution:
     """One command in a container, from its start until it has ended or is killed."""
 
     def __init__(
-        self, container: Container, argv: Sequence[str], env: Mapping[str, str] | None, cwd: str | None
+        self,
+        container: Container,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None,
+        cwd: str | None,
+        given: Given | None = None,
     ) -> None:
         self._container = container
+        self._given = given
+        self._all_given = False
         self._api = container.client.api
         self._argv = argv
         self._pid: int | None = None
@@ -170,13 +205,15 @@ class _Execution:
             reason = first.decode(errors="replace") or "it did not say its process number"
             raise not_started(self._argv, self._cwd, reason)
         self._pid = int(first)
-        self._socket.sendall(_GO)
+        self._socket.sendall(_GO if self._given is None else _FED)
 
     def _frames(self, deadline: float) -> Iterator[tuple[int, bytes]]:
         """Cut the engine's stream into its frames: kind, three zeros, length in four bytes (Docker's attach format)."""
         data = bytearray()
         while True:
             self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            if self._pid is not None and self._given is not None:
+                self._give(self._given, deadline)
             received = self._socket.recv(_CHUNK_BYTES)
             if time.monotonic() > deadline:
                 raise TimeoutError
@@ -188,6 +225,25 @@ class _Execution:
                 del data[: 8 + size]
         if data:
             raise self._lost("the engine's stream broke off")
+
+    def _give(self, given: Given, deadline: float) -> None:
+        """Write what there is until there is something to be read."""
+        poller = select.poll()
+        while time.monotonic() < deadline:
+            try:
+                piece = given.next()
+                if given.ended and not self._all_given:
+                    self._all_given = True
+                    self._socket.shutdown(socket.SHUT_WR)
+                poller.register(self._socket, select.POLLIN | (select.POLLOUT if piece else 0))
+                happened = [event for _, event in poller.poll(_TICK_S * 1000)]
+                if any(event & ~select.POLLOUT for event in happened):
+                    return
+                if happened:
+                    given.written(self._socket.send(piece))
+            except BrokenPipeError:
+                given.refused()
+        raise TimeoutError
 
     def _await_end(self, deadline: float) -> None:
         while (state := self._api.exec_inspect(self._id))["Running"]:

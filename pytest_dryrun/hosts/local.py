@@ -8,16 +8,18 @@ import secrets
 import selectors
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pytest_dryrun import processes
 from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts import Completed
+from pytest_dryrun.hosts.given import Given
 from pytest_dryrun.hosts.output import Kept, ended_badly, not_started, too_slow
 from pytest_dryrun.processes import COOKIE, Process
 from pytest_dryrun.workspace import Workspace
@@ -54,10 +56,32 @@ class LocalHost:
 
         A child that stays in the background with our pipe open is not waited for.
         """
+        return self._run(argv, None, timeout_s, env, cwd)
+
+    def feed(
+        self,
+        argv: Sequence[str],
+        given: Iterable[bytes],
+        *,
+        timeout_s: float,
+        stop: threading.Event,
+        env: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """Run a command to its end with `given` as its stdin."""
+        return self._run(argv, Given(given, stop), timeout_s, env, None)
+
+    def _run(
+        self,
+        argv: Sequence[str],
+        given: Given | None,
+        timeout_s: float,
+        env: Mapping[str, str] | None,
+        cwd: str | None,
+    ) -> Completed:
         streams = {1: Kept(), 2: Kept()}
         began = time.monotonic()
-        with self._spawned(argv, env, cwd) as process:
-            for number, chunk in _chunks(process, argv, began + timeout_s, timeout_s):
+        with self._spawned(argv, env, cwd, fed=given is not None) as process:
+            for number, chunk in _chunks(process, argv, began + timeout_s, timeout_s, given):
                 streams[number].add(chunk)
             status = process.wait()
         duration_ms = (time.monotonic() - began) * 1000
@@ -110,10 +134,11 @@ class LocalHost:
 
     @contextmanager
     def _spawned(
-        self, argv: Sequence[str], env: Mapping[str, str] | None, cwd: str | None
+        self, argv: Sequence[str], env: Mapping[str, str] | None, cwd: str | None, *, fed: bool = False
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """Hand out a process with two pipes; whatever leaves this early leaves nothing of it running."""
-        process = self._popen(argv, env or {}, cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        """Hand out a process with pipes; whatever leaves this early leaves nothing of it running."""
+        streams = {"stdin": subprocess.PIPE} if fed else {}
+        process = self._popen(argv, env or {}, cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **streams)
         try:
             yield process
         finally:
@@ -121,7 +146,7 @@ class LocalHost:
                 processes.kill_all(lambda: processes.kin(process.pid), _KILL_S)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_KILL_S)
-            for pipe in (process.stdout, process.stderr):
+            for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe:
                     pipe.close()
 
@@ -136,9 +161,8 @@ class LocalHost:
                 list(argv),
                 env={**os.environ, **env},
                 cwd=cwd,
-                stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                **streams,
+                **{"stdin": subprocess.DEVNULL, **streams},
                 **options,
             )
         except (OSError, KeyError, ValueError) as error:
@@ -215,30 +239,59 @@ def _stdout(process: subprocess.Popen[bytes], argv: Sequence[str], timeout_s: fl
 
 
 def _chunks(
-    process: subprocess.Popen[bytes], argv: Sequence[str], deadline: float, timeout_s: float
+    process: subprocess.Popen[bytes],
+    argv: Sequence[str],
+    deadline: float,
+    timeout_s: float,
+    given: Given | None = None,
 ) -> Iterator[tuple[int, bytes]]:
     """Yield (1, stdout) and (2, stderr) as they come, until both are closed and the process has ended."""
     ended_at: float | None = None
+    unread = {1, 2}
     with selectors.DefaultSelector() as selector:
         for number, pipe in ((1, process.stdout), (2, process.stderr)):
             if pipe:
                 selector.register(pipe, selectors.EVENT_READ, number)
-        while selector.get_map() or process.poll() is None:
+        while unread or process.poll() is None:
             now = time.monotonic()
             if now > deadline:
                 raise too_slow(argv, timeout_s)
+            if given is not None and process.stdin:
+                _give(process.stdin, given, selector)
             events = selector.select(_TICK_S) if selector.get_map() else []
             for key, _ in events:
+                if key.data == 0:
+                    continue  # there is room in its stdin
                 if chunk := os.read(key.fd, _CHUNK_BYTES):
                     yield key.data, chunk
                 else:
                     selector.unregister(key.fileobj)
+                    unread.discard(key.data)
             if not selector.get_map():
                 _wait_briefly(process)
             elif not events and _ended(process.pid):
                 ended_at = ended_at or now
                 if now - ended_at > _LINGER_S:
                     return
+
+
+def _give(stdin: IO[bytes], given: Given, selector: selectors.BaseSelector) -> None:
+    """Write what there is and has room, and have the selector wait for room only where more is there to be written."""
+    waiting = not stdin.closed and stdin in selector.get_map()
+    try:
+        while piece := given.next():
+            os.set_blocking(stdin.fileno(), False)
+            given.written(os.write(stdin.fileno(), piece))
+    except BlockingIOError:
+        if not waiting:
+            selector.register(stdin, selectors.EVENT_WRITE, 0)
+        return
+    except BrokenPipeError:
+        given.refused()
+    if waiting:
+        selector.unregister(stdin)
+    if given.ended:
+        stdin.close()
 
 
 def _wait_briefly(process: subprocess.Popen[bytes]) -> None:

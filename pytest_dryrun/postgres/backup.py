@@ -143,12 +143,17 @@ def restore(
     argv = [*pg_restore, *restoring(conninfo.dbname, *options, jobs=jobs), place]
     done = host.run(argv, timeout_s=timeout_s, env=conninfo.environment())
     if done.exit_status != 0:
-        raise DryRunError(
-            f"The backup {archive.name} could not be restored: {_tail(done.stderr)}",
-            "A backup that does not restore is no backup: nothing after this may touch the target.",
-            "Take it again; if it fails again, look at its disk and at the first line of pg_restore's error.",
-        )
+        raise not_restored(archive.name, done.stderr)
     return (time.perf_counter() - began) * 1000
+
+
+def not_restored(name: str, stderr: str) -> DryRunError:
+    """Say that pg_restore did not restore a backup, in its own words."""
+    return DryRunError(
+        f"The backup {name} could not be restored: {_tail(stderr)}",
+        "A backup that does not restore is no backup: nothing after this may touch the target.",
+        "Take it again; if it fails again, look at its disk and at the first line of pg_restore's error.",
+    )
 
 
 def restore_foreign(

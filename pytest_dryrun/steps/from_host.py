@@ -18,6 +18,8 @@ from pytest_dryrun.errors import CommandFailed, ConfigurationError, DryRunError
 from pytest_dryrun.hosts import output
 from pytest_dryrun.postgres import backup, databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.steps.arriving import Arriving
+from pytest_dryrun.steps.loading import Loading
 from pytest_dryrun.steps.proof import Dump
 from pytest_dryrun.steps.target import TargetDatabase
 from pytest_dryrun.steps.way_in import COMMAND_S, left_by_runs
@@ -156,44 +158,63 @@ class HostFile:
 
 
 def there(
-    host: SshHost, database: TargetDatabase, directory: str, name: str, copy: Path | None, *, timeout_s: float
+    host: SshHost,
+    database: TargetDatabase,
+    directory: str,
+    name: str,
+    copy: Path | None,
+    *,
+    timeout_s: float,
+    loading: Loading | None = None,
 ) -> Dump:
     """A dump that the host's own pg_dump writes to the host, and a verified copy of it here where one is wanted.
 
-    The folder there becomes 0700, the file 0600; it carries its name only when it is complete and synced.
+    The folder there becomes 0700, the file 0600; it carries its name only when it is complete and synced. The copy
+    comes in while it is written; `loading` restores it meanwhile.
     """
 
-    def dump(snapshot_id: str) -> backup.Backup:
+    def dump(snapshot_id: str, shape: databases.Shape) -> backup.Backup:
         began = time.perf_counter()
+        final, part = posixpath.join(directory, name), posixpath.join(directory, f".{name}.part")
         host.make_directory(directory)
         _clear(host, directory, name)
-        final, part = posixpath.join(directory, name), posixpath.join(directory, f".{name}.part")
-        options = [*backup.arguments(snapshot_id), f"--file={part}"]
-        environment = database.tool_conninfo.environment()
-        script = (
-            'umask 077; part=$1 final=$2; shift 2; "$@" && sync "$part" && [ "$(stat -c %a "$part")" = 600 ]'
-            ' && mv "$part" "$final"'
-        )
-        argv = ["sh", "-c", script, "sh", part, final, *database.tool("pg_dump"), *options]
-        written = False
-        try:
-            done = host.run(argv, timeout_s=timeout_s, env=environment)
-            written = done.exit_status == 0
-        finally:
-            if not written and not host.lost:
-                host.remove(part)
-        if not written:
-            raise _not_written(host, final, output.last_words(done.stderr))
-        dump_ms = (time.perf_counter() - began) * 1000
         kept, kept_at = HostFile(host, final), f"{host.name}:{final}"
         if copy is None:
+            _write(host, database, snapshot_id, part, final, timeout_s=timeout_s)
+            dump_ms = (time.perf_counter() - began) * 1000
             size = host.run(["stat", "-c", "%s", "--", final], timeout_s=COMMAND_S).stdout
             return backup.Backup(Path(final), int(size), kept.sha256(), dump_ms, kept, kept_at, in_place=True)
-        copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        digest = host.get(final, copy)
+        with Arriving(host, part, final, copy, timeout_s=timeout_s) as arriving:
+            if loading is not None:
+                loading.begin(shape, arriving.pieces())
+            _write(host, database, snapshot_id, part, final, timeout_s=timeout_s)
+            dump_ms = (time.perf_counter() - began) * 1000
+            digest = arriving.complete()
         return backup.Backup(copy, copy.stat().st_size, digest, dump_ms, kept, kept_at)
 
     return dump
+
+
+def _write(
+    host: SshHost, database: TargetDatabase, snapshot_id: str, part: str, final: str, *, timeout_s: float
+) -> None:
+    """Let pg_dump write a file, which has its final name when it is whole; one that fails leaves nothing behind."""
+    options = [*backup.arguments(snapshot_id), f"--file={part}"]
+    environment = database.tool_conninfo.environment()
+    script = (
+        'umask 077; part=$1 final=$2; shift 2; "$@" && sync "$part" && [ "$(stat -c %a "$part")" = 600 ]'
+        ' && mv "$part" "$final"'
+    )
+    argv = ["sh", "-c", script, "sh", part, final, *database.tool("pg_dump"), *options]
+    written = False
+    try:
+        done = host.run(argv, timeout_s=timeout_s, env=environment)
+        written = done.exit_status == 0
+    finally:
+        if not written and not host.lost:
+            host.remove(part)
+    if not written:
+        raise _not_written(host, final, output.last_words(done.stderr))
 
 
 def _clear(host: SshHost, directory: str, name: str) -> None:

@@ -18,6 +18,7 @@ from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.postgres.proof import proof
 from pytest_dryrun.postgres.shapes import Unverified
 from pytest_dryrun.postgres.snapshot import snapshot
+from pytest_dryrun.steps.loading import Loading
 from pytest_dryrun.steps.target import TargetDatabase
 from pytest_dryrun.values import Change, Finding, Severity, TableComparison
 
@@ -102,6 +103,7 @@ class Restored:
     """The backup in a new database, compared with the snapshot. Findings block: rows or schema differ.
 
     `duration_ms` is the restore with dropping what stood there and creating the database; `prints` are its figures.
+    `overlapped`: it began while the backup was still being written, so that its times hold some of the dump's.
     """
 
     conninfo: Conninfo
@@ -112,6 +114,7 @@ class Restored:
     findings: tuple[Finding, ...]
     kept: backup.Kept
     prints: fingerprint.Fingerprint
+    overlapped: bool = False
 
     @property
     def disproved(self) -> bool:
@@ -130,8 +133,8 @@ def room(database: TargetDatabase, directory: str, min_free_bytes: int) -> Room:
     return Room(directory, database.host.free_bytes(directory), max(min_free_bytes, size))
 
 
-Dump = Callable[[str], backup.Backup]
-"""Writes the backup as an exported snapshot (by its id) sees the database."""
+Dump = Callable[[str, databases.Shape], backup.Backup]
+"""Writes the backup as an exported snapshot (by its id) sees the database, which has this shape."""
 
 
 def take(database: TargetDatabase, dump: Dump, *, timeout_s: float) -> Taken:
@@ -158,7 +161,7 @@ def take(database: TargetDatabase, dump: Dump, *, timeout_s: float) -> Taken:
             stop=stop,
         )
         try:
-            archive = dump(instant.id)
+            archive = dump(instant.id, shape)
             prints = replace(counting.result(), sequences=sequences)
         except BaseException:
             stop.set()
@@ -169,7 +172,8 @@ def take(database: TargetDatabase, dump: Dump, *, timeout_s: float) -> Taken:
 def here(database: TargetDatabase, directory: Path, name: str, timeout_s: float) -> Dump:
     """A dump that is written to a folder of this machine."""
 
-    def dump(snapshot_id: str) -> backup.Backup:
+    def dump(snapshot_id: str, shape: databases.Shape) -> backup.Backup:
+        del shape  # it is restored later
         try:
             return backup.dump(
                 database.host,
@@ -213,6 +217,16 @@ def restore(
         in_place=taken.archive.in_place,
     )
     duration_ms = (time.perf_counter() - began) * 1000
+    return _proved(taken, conninfo, restore_ms, duration_ms, timeout_s)
+
+
+def loaded(taken: Taken, loading: Loading, *, timeout_s: float) -> Restored:
+    """Finish restoring a backup that has come in, and compare every row and the whole catalog."""
+    conninfo, restore_ms = loading.finish(taken.path)
+    return replace(_proved(taken, conninfo, restore_ms, restore_ms, timeout_s), overlapped=True)
+
+
+def _proved(taken: Taken, conninfo: Conninfo, restore_ms: float, duration_ms: float, timeout_s: float) -> Restored:
     prints, findings = compare(taken, conninfo, timeout_s=timeout_s)
     rows = sum(table.rows for table in taken.prints.tables)
     return Restored(

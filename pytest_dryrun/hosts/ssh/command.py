@@ -6,8 +6,10 @@ import re
 import select
 import shlex
 import signal
+import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import Self
@@ -57,9 +59,17 @@ class Execution:
     """One command, from its start until it has ended or is killed."""
 
     def __init__(
-        self, link: Link, argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None, cwd: str | None
+        self,
+        link: Link,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        env: Mapping[str, str] | None,
+        cwd: str | None,
+        stop: threading.Event | None = None,
     ) -> None:
         self._link = link
+        self._stop = stop or threading.Event()
         self._argv = tuple(argv)
         self._cwd = cwd
         self._timeout_s = timeout_s
@@ -159,6 +169,8 @@ class Execution:
         while True:
             if time.monotonic() > self._deadline:
                 raise TimeoutError
+            if self._stop.is_set():
+                raise CancelledError
             closed = channel.eof_received or channel.closed  # read before the streams: what came earlier is there
             ended = channel.status_event.is_set()
             any_data = False

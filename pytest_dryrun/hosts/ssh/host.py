@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -93,10 +94,14 @@ class SshHost:
         timeout_s: float,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        stop: threading.Event | None = None,
     ) -> Iterator[Iterator[bytes]]:
-        """Run a command and yield its stdout in chunks; the time limit holds for the whole of it, reader included."""
+        """Run a command and yield its stdout in chunks; the time limit holds for the whole of it, reader included.
+
+        Whoever sets `stop` ends it early, with CancelledError.
+        """
         with (
-            Execution(self._link, argv, timeout_s=timeout_s, env=env, cwd=cwd) as execution,
+            Execution(self._link, argv, timeout_s=timeout_s, env=env, cwd=cwd, stop=stop) as execution,
             closing(stdout_of(execution, argv)) as chunks,
         ):
             yield chunks

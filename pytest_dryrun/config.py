@@ -118,6 +118,8 @@ class Api(Table):
     base_url: str = ""
     health: HttpPath = "/api/health"
     token: str = Field(default="", repr=False)
+    restart: str = ""
+    status: str = ""
     timeout_s: Positive = 30
 
     @model_validator(mode="after")
@@ -236,6 +238,17 @@ class Target(Table):
         if self.performance.requests and not self.api.configured:
             raise ValueError("performance.requests are timed through an API: configure [api], or leave them away")
         return self
+
+    @model_validator(mode="after")
+    def _only_what_runs_is_restarted(self) -> Self:
+        if (self.api.restart or self.api.status) and not (self.role == "staging" and self.api.base_url):
+            raise ValueError("api.restart and api.status are about an API that a staging host runs: give its base_url")
+        return self
+
+    @property
+    def restart_after_rollback(self) -> str:
+        """What the application needs when its database came back."""
+        return self.rollback.restart or self.api.restart
 
 
 class Waiver(Table):

@@ -17,6 +17,7 @@ from pytest_dryrun.hosts import Completed
 from pytest_dryrun.judging import Phases
 from pytest_dryrun.migrations import Status
 from pytest_dryrun.probes import api as api_probe
+from pytest_dryrun.probes.supervisor import Supervised
 from pytest_dryrun.recording import Record
 from pytest_dryrun.run import DryRun
 from pytest_dryrun.serving import Serving
@@ -179,6 +180,12 @@ def api_health(dryrun: DryRun, serving: Serving) -> Callable[[], api_probe.Answe
 def api_reaches_target(serving: Serving) -> Callable[[], bool]:
     """Tells whether the API has opened a session in the target since it was started."""
     return serving.reaches_target
+
+
+@pytest.fixture
+def api_processes(serving: Serving) -> Callable[[], Sequence[Supervised]]:
+    """Lists the application's processes, restarted on the migrated target where that is configured."""
+    return serving.restarted
 
 
 @pytest.fixture(scope="session")

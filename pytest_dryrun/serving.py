@@ -20,6 +20,7 @@ from pytest_dryrun.probes import smoke as smoke_probe
 from pytest_dryrun.probes.api import RunningApi
 from pytest_dryrun.probes.resources import ResourceSampler
 from pytest_dryrun.probes.statement_statistics import StatementStatistics
+from pytest_dryrun.probes.supervisor import Supervised
 from pytest_dryrun.probes.usage import Sampler
 from pytest_dryrun.run import DryRun
 from pytest_dryrun.steps import performance
@@ -73,10 +74,19 @@ class Serving:
     def api(self) -> RunningApi:
         """The API on the target, after the deployment."""
         self._watched()
+        self.restarted()
         self._sessions_before = self._sessions()
         running = self._start_api(self.run.database().conninfo)
         self.run.closing(running.stop)
         return running
+
+    def restarted(self) -> Sequence[Supervised]:
+        """The processes of an application that had to be restarted on the migrated database; here it starts on it."""
+        return ()
+
+    def processes(self) -> Sequence[Supervised]:
+        """The application's processes as whoever keeps them running tells them."""
+        return ()
 
     def _sessions(self) -> int:
         """Sessions that the target's database has seen so far (pg_stat_database, PostgreSQL 14 and later)."""

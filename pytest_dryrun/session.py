@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import pytest
 
-from pytest_dryrun import checklist, closing, collecting, config_file, options, staging_run
+from pytest_dryrun import checklist, closing, collecting, config_file, options, refusals
 from pytest_dryrun.checklist import Checklist
 from pytest_dryrun.collecting import TARGET, slug_of, target_of
 from pytest_dryrun.errors import ConfigurationError, DryRunError
@@ -30,7 +30,6 @@ from pytest_dryrun.serving import Serving
 from pytest_dryrun.staging_run import StagingRun
 from pytest_dryrun.staging_serving import StagingServing
 from pytest_dryrun.state import State
-from pytest_dryrun.survey import refuse_production
 from pytest_dryrun.values import Outcome, as_json
 
 PHASES: pytest.StashKey[Phases] = pytest.StashKey()
@@ -101,9 +100,7 @@ class DryRunSession:
         """Set up what pytest and its neighbours read after this: arguments, import mode, xdist, pytest-html."""
         config, option = self.config, self.config.option
         for name, target in self.loaded.targets.items():
-            refuse_production(name, target)
-            if target.role == "staging":
-                staging_run.refuse(name, target)
+            refusals.refuse(name, target)
         for name in self.loaded.targets:
             for answer in config.hook.pytest_dryrun_secrets(target=name):
                 for secret in answer:

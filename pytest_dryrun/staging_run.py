@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from pytest_dryrun.config import Target, size_bytes
-from pytest_dryrun.errors import ConfigurationError, DryRunError, TargetUnusable
+from pytest_dryrun.config import size_bytes
+from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.hosts import Host, ssh
 from pytest_dryrun.judging import Blocked
 from pytest_dryrun.migrations import Migration, Migrations, Status
@@ -24,7 +24,6 @@ from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.probes.host_logs import HostLogMarks
-from pytest_dryrun.probes.smoke import argv_of
 from pytest_dryrun.run import DryRun
 from pytest_dryrun.steps import beside, from_host, host_journal, proof, way_back, way_in
 from pytest_dryrun.steps import target as names
@@ -41,37 +40,6 @@ if TYPE_CHECKING:
 
 CONNECT_S = 20.0
 OLDEST = 140000
-
-
-def refuse(name: str, target: Target) -> None:
-    """Raise ConfigurationError for what a staging target cannot have, or not yet."""
-    problems = {
-        "[ssh] is missing: how is the host reached?": target.ssh is None,
-        "[api] start: on a staging host the API runs already; give its base_url": bool(target.api.start),
-        "[api] base_url is asked through the connection to the host, so it has to be plain http": bool(
-            target.api.base_url
-        )
-        and not target.api.base_url.startswith("http://"),
-        "[migrations] deploy is a command and status is none: nothing would tell which database it leads to": (
-            target.migrations.by_prisma_cli and not target.migrations.status
-        ),
-        "[backup] directory is missing: where on the host may backups lie?": not target.backup.directory,
-    }
-    for key, command in (
-        ("migrations.deploy", target.migrations.deploy),
-        ("migrations.status", target.migrations.status),
-        ("smoke.command", target.smoke.command),
-        ("p0.command", target.p0.command),
-        ("rollback.restart", target.rollback.restart),
-    ):
-        if command and command != "native":
-            argv_of(command, key)
-    if found := [text for text, holds in problems.items() if holds]:
-        raise ConfigurationError(
-            f"Target {name!r} cannot be run: {'; '.join(found)}.",
-            "Nothing was run and nothing was touched.",
-            f"Correct [targets.{name}] in dryrun.toml.",
-        )
 
 
 class StagingRun(DryRun):
@@ -281,7 +249,7 @@ class StagingRun(DryRun):
         if changed := self.backup().changed():
             raise Blocked(f"blocked, the target was not touched: {changed}")
         commands = way_back.commands(
-            self.database(), self.backup().shape, self._backup_file, self.target.rollback.restart
+            self.database(), self.backup().shape, self._backup_file, self.target.restart_after_rollback
         )
         pending = ", ".join(item.name for item in self.status().pending)
         with self.journal().writing(f"deploying {pending or 'nothing'}"):

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import psycopg
 
 from pytest_dryrun.errors import CommandFailed, ConfigurationError, DryRunError, TargetUnusable
 from pytest_dryrun.hosts import Completed
 from pytest_dryrun.hosts.output import last_words
+from pytest_dryrun.judging import Blocked
 from pytest_dryrun.postgres.connection import APPLICATION_NAME, Conninfo, connect
 from pytest_dryrun.probes import api as api_probe
-from pytest_dryrun.probes import statement_statistics
+from pytest_dryrun.probes import statement_statistics, supervisor
 from pytest_dryrun.probes.api import RunningApi
 from pytest_dryrun.probes.host_resources import HostSampler
 from pytest_dryrun.probes.smoke import argv_of
 from pytest_dryrun.probes.statement_statistics import StatementStatistics
+from pytest_dryrun.probes.supervisor import Supervised
 from pytest_dryrun.probes.usage import Sampler
 from pytest_dryrun.serving import Serving
 from pytest_dryrun.staging_run import StagingRun
@@ -87,6 +91,61 @@ class StagingServing(Serving):
     def _sessions(self) -> int:
         return 0
 
+    @step("Restarting the application")
+    def restarted(self) -> Sequence[Supervised]:
+        """The application's processes, after it was restarted on the migrated database, where that is configured.
+
+        Whether it is healthy then is the next one's question.
+        """
+        self.run.migrated()
+        if command := self.target.api.restart:
+            with self.run.journal().writing(f"restarting the application: {command}"):
+                self._restart(command, "The application may still be the one of before the deployment.")
+            with self._start_api(self.run.database().conninfo).client() as client:
+                self._unhealthy(client)
+        return self.processes()
+
+    def processes(self) -> Sequence[Supervised]:
+        """The application's processes as the configured command tells them now."""
+        settings = self.target.api
+        if not settings.status:
+            return ()
+        cwd, timeout_s = self.run.directory_there, settings.timeout_s
+        return supervisor.ask(settings.status, host=self.run.host, cwd=cwd, timeout_s=timeout_s)
+
+    def open_bugs(self) -> tuple[str, ...]:
+        """Those of every target, and processes of the application that did not stand being used."""
+        found = super().open_bugs()
+        if not self.target.api.status:
+            return found
+        try:
+            before = self.restarted()
+        except Blocked:
+            if not self.target.p0.command and not self.target.p0.logs:
+                raise
+            return found  # nobody has used the application yet
+        return (*found, *supervisor.crashes(before, self.processes()))
+
+    def _restart(self, command: str, means: str) -> None:
+        done = self.run.host.run(
+            argv_of(command, "restart"), cwd=self.run.directory_there, timeout_s=self.target.api.timeout_s
+        )
+        if done.exit_status:
+            raise CommandFailed(
+                f"{command} ended with status {done.exit_status}: {last_words(done.stderr or done.stdout)}",
+                means,
+                "Run it by hand on the host, and look at the application's log.",
+            )
+
+    def _unhealthy(self, client: httpx.Client) -> str:
+        """Wait until the API is healthy; gives what is wrong with it when it has had its time, empty where nothing."""
+        deadline = time.monotonic() + self.target.api.timeout_s
+        while (answer := api_probe.get(client, self.target.api.health, timeout_s=5)).health_problem:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
+        return answer.health_problem
+
     @step("Watching memory and CPU of the host")
     def sampler(self) -> Sampler:
         """Watches the whole host."""
@@ -99,6 +158,7 @@ class StagingServing(Serving):
     def smoke(self) -> Completed:
         """The configured smoke command on the host."""
         self._watched()
+        self.restarted()
         with self.run.journal().writing("running the smoke command"):
             return self._smoke(self._environment())
 
@@ -200,14 +260,8 @@ class StagingServing(Serving):
 
     def _restarted(self, said: list[str]) -> list[str]:
         try:
-            if restart := self.target.rollback.restart:
-                done = self.run.host.run(
-                    argv_of(restart, "rollback.restart"),
-                    cwd=self.run.directory_there,
-                    timeout_s=self.target.api.timeout_s,
-                )
-                if done.exit_status:
-                    return [f"{restart} ended with status {done.exit_status}: {last_words(done.stderr or done.stdout)}"]
+            if restart := self.target.restart_after_rollback:
+                self._restart(restart, "The rows are back, the application may not be on them.")
                 said.append(f"Restarted: {restart}")
             if self.target.api.configured:
                 said += self._answers()
@@ -220,19 +274,13 @@ class StagingServing(Serving):
 
     def _answers(self) -> list[str]:
         """What the application answers on the rolled-back database; raises DryRunError where it does not work."""
-        deadline = time.monotonic() + self.target.api.timeout_s
         with self._start_api(self.run.database().conninfo).client() as client:
-            while True:
-                answer = api_probe.get(client, self.target.api.health, timeout_s=5)
-                if not answer.health_problem:
-                    break
-                if time.monotonic() > deadline:
-                    raise TargetUnusable(
-                        f"The API is not healthy on the rolled-back database: {answer.health_problem}.",
-                        "The rows are back, the application is not.",
-                        "Look at its log, and restart it.",
-                    )
-                time.sleep(0.5)
+            if problem := self._unhealthy(client):
+                raise TargetUnusable(
+                    f"The API is not healthy on the rolled-back database: {problem}.",
+                    "The rows are back, the application is not.",
+                    "Look at its log, and restart it.",
+                )
             outcome = smoke_requests(client, [self.target.api.health, *self.target.performance.requests], None)
         if outcome.problems:
             raise TargetUnusable(
@@ -246,4 +294,11 @@ class StagingServing(Serving):
                 "It may still serve another one.",
                 "Restart it; [rollback] restart names the command.",
             )
-        return list(outcome.answers)
+        processes = self.processes()
+        if problems := supervisor.problems(processes):
+            raise TargetUnusable(
+                f"The application does not keep running on the rolled-back database: {'; '.join(problems)}.",
+                "The rows are back, the application may not stay.",
+                "Look at its log.",
+            )
+        return [*outcome.answers, *map(str, processes)]

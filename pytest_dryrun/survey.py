@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pytest_dryrun import workspace
+from pytest_dryrun import refusals, workspace
 from pytest_dryrun.config import Target
 from pytest_dryrun.config_file import Loaded
 from pytest_dryrun.errors import CommandFailed, ConfigurationError
@@ -42,16 +42,6 @@ def _remove_container(name: str) -> None:
     remove_container(name)
 
 
-def refuse_production(name: str, target: Target) -> None:
-    """Raise ConfigurationError for a target that no code of ours may ever write to."""
-    if target.role == "production":
-        raise ConfigurationError(
-            f'Target {name!r} has role = "production", which is never run: a dry run applies migrations.',
-            "Nothing was run and nothing was touched.",
-            'Rehearse with a target of role = "local" or "staging".',
-        )
-
-
 class Survey(Journal, ABC):
     """What can be read of one target; where the target lives is a subclass's business.
 
@@ -80,7 +70,7 @@ class Survey(Journal, ABC):
         progress: Progress,
     ) -> None:
         super().__init__(progress)
-        refuse_production(name, target)
+        refusals.refuse(name, target)
         self.name = name
         self.target = target
         self.loaded = loaded

@@ -127,6 +127,10 @@ rule = "a"
         ('[decision.not_required]\nspeed = "x"', "unknown criterion 'speed'"),
         ('[decision.not_required]\nlatency = " "', "latency is dropped without a reason"),
         ('[targets.local.performance]\nrequests = ["/a"]', "performance.requests are timed through an API: configure"),
+        (
+            '[targets.local.api]\nstart = "x"\nrestart = "y"',
+            "api.restart and api.status are about an API that a staging",
+        ),
         ("[targets.local.smoke]\ncomand = 'x'", "targets.local.smoke.comand: unknown key, did you mean command?"),
         ("[targets.local.api]\nstart = '${GONE}'", "api.start: the environment variable GONE is not set"),
         ("[targetz]", "targetz: unknown key, did you mean targets?"),
@@ -210,6 +214,16 @@ def test_what_lists_production_is_known_to_a_staging_run(tmp_path):
     with pytest.raises(ConfigurationError, match=r"live\.database\.system_identifier: .*LIVE_SYSTEM is not set"):
         load(path, "staging", {})
     assert ["local"] == list(load(path, "local", {}).targets)
+
+
+@pytest.mark.parametrize(
+    ("rollback", "expected"), [("", "pm2 restart all"), ('[targets.far.rollback]\nrestart = "b"', "b")]
+)
+def test_what_restarts_the_application_does_so_after_a_rollback_too(tmp_path, rollback, expected):
+    """One command is enough, and another one can be given."""
+    text = '[targets.far]\nrole = "staging"\n[targets.far.api]\nbase_url = "http://a"\nrestart = "pm2 restart all"\n'
+    loaded = load(write(tmp_path, MINIMAL + text + rollback), "far", {})
+    assert expected == loaded.targets["far"].restart_after_rollback
 
 
 def test_a_loaded_file_knows_its_folder_and_whether_there_is_an_api(tmp_path):

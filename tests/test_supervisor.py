@@ -1,0 +1,115 @@
+"""What keeps the application running: pm2's list is read, its secrets are not shown, and silence is no good news."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from pytest_dryrun.errors import CommandFailed, ConfigurationError
+from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.probes.supervisor import Supervised, ask, crashes, problems, refuse_deaf
+
+HOST = LocalHost()
+SECRET = "postgresql://app:hunter2@127.0.0.1/shop"
+
+
+def entry(name: str, status: str = "online", restarts: int = 0, number: int = 0) -> dict[str, object]:
+    """One process as pm2 lists it, environment and all."""
+    about = {"status": status, "restart_time": restarts, "DATABASE_URL": SECRET, "env": {"DATABASE_URL": SECRET}}
+    return {"pid": 17, "name": name, "pm_id": number, "monit": {"memory": 1}, "pm2_env": about}
+
+
+@pytest.fixture
+def pm2(tmp_path):
+    """Have a program called pm2 that prints what it is told, and give the command that asks it for its list."""
+
+    def says(text: str, status: int = 0) -> str:
+        (tmp_path / "said").write_text(text, encoding="utf-8")
+        program = tmp_path / "pm2"
+        program.write_text(f'#!/bin/sh\ncat "{tmp_path}/said"\necho "no daemon" >&2\nexit {status}\n', encoding="utf-8")
+        program.chmod(0o755)
+        return f"{program} jlist"
+
+    return says
+
+
+def told(command: str) -> tuple[Supervised, ...]:
+    """What the command tells."""
+    return ask(command, host=HOST, cwd=None, timeout_s=20)
+
+
+def test_every_process_of_pm2_is_told_with_its_restarts(pm2):
+    """Whatever pm2 says of its daemon first; the instances of one application are told apart."""
+    listed = [entry("web", number=3), entry("web", restarts=2, number=4), entry("worker", "errored", 16, number=5)]
+
+    found = told(pm2(f"[PM2] Spawning PM2 daemon with pm2_home=/home/x\n{json.dumps(listed)}\n"))
+
+    assert (
+        Supervised("web 3", "online", 0),
+        Supervised("web 4", "online", 2),
+        Supervised("worker", "errored", 16),
+    ) == found
+    assert ("worker is errored, not online",) == problems(found)
+    assert ["web 3: online", "web 4: online, restarted 2 times"] == [str(one) for one in found[:2]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "[PM2] Spawning PM2 daemon\n", '[{"name": "web"}]', '[{"name": "web"', '["web"]', '[{"pm2_env": {}}]'],
+    ids=["nothing", "no process", "no list", "another list", "half a list", "words", "no name"],
+)
+def test_a_list_without_a_process_proves_nothing(pm2, text):
+    """Another user's pm2 knows nothing of the application."""
+    with pytest.raises(CommandFailed, match=r"pm2 jlist on this machine lists no process \(status 0\): no daemon"):
+        told(pm2(text))
+
+
+def test_a_list_that_fails_is_told_without_what_it_printed(pm2):
+    """The whole environment of every process stands in it."""
+    with pytest.raises(CommandFailed, match=r"lists no process \(status 3\): no daemon") as caught:
+        told(pm2(json.dumps([entry("web")]), status=3))
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_another_supervisor_is_taken_at_its_exit_status(tmp_path):
+    """Status 0 is all it says; any other is told with its words."""
+    quoted = f"{sys.executable} -c"
+
+    assert () == told(f"{quoted} 'print(1)'")
+    with pytest.raises(CommandFailed, match=r"The status command failed with status 3") as caught:
+        told(f"""{quoted} 'print("shop.service is failed"); raise SystemExit(3)'""")
+    assert "shop.service is failed" in str(caught.value)
+    with pytest.raises(CommandFailed, match="could not be started"):
+        told(str(tmp_path / "no-such-program"))
+
+
+@pytest.mark.parametrize("command", ["pm2 status", "npx pm2 ls", "/usr/bin/pm2 describe api", "pm2"])
+def test_a_pm2_command_that_always_succeeds_is_refused(command):
+    """It would show a crashed application, and end with 0."""
+    with pytest.raises(ConfigurationError, match="ends with status 0 whatever it shows") as caught:
+        refuse_deaf(command)
+
+    assert 'Write "pm2 jlist"' in str(caught.value)
+
+
+@pytest.mark.parametrize("command", ["pm2 jlist", "npx pm2 jlist --silent", "systemctl is-active shop"])
+def test_a_command_that_can_be_read_is_taken(command):
+    """The list for programs, or whatever has an exit status that means something."""
+    refuse_deaf(command)
+
+
+def test_a_process_that_crashes_while_it_is_used_is_named():
+    """It is online again by the time somebody looks: its count tells."""
+    before = (Supervised("web", "online", 4), Supervised("worker", "online", 0), Supervised("mail", "online", 1))
+    now = (Supervised("web", "online", 6), Supervised("worker", "waiting restart", 1), Supervised("new", "online", 0))
+
+    assert (
+        "web crashed and was restarted 2 times while it was used",
+        "worker crashed and was restarted once while it was used",
+        "mail is not there any more",
+        "worker is waiting restart, not online",
+    ) == crashes(before, now)
+    assert () == crashes(before, before)

@@ -6,7 +6,7 @@ import posixpath
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,15 +119,19 @@ class StagingRun(DryRun):
         left = host_journal.left(host, self._backups, self.name, host_journal.spelled(identity))
         self.closing(left.clear)
         self.note(*left.told)
-        self.note(*way_back.clear(conninfo), *way_in.leftovers(conninfo), *way_in.unguarded(self.loaded.production))
+        self.note(*way_in.leftovers(conninfo), *way_in.unguarded(self.loaded.production))
         return database
 
     @step("Opening the journal on the host")
     def journal(self) -> HostJournal:
-        """Where every write to the target and its host is noted before it is done."""
-        database = host_journal.spelled(self.database().identify())  # which refuses what must never be written to
-        journal = HostJournal.begin(self.remote(), self._backups, self.name, self.run_id, database)
+        """Where every write to the target and its server is noted before it is done, beginning with clearing up."""
+        database = self.database()  # which refuses what must never be written to
+        named = host_journal.spelled(database.identify())
+        journal = HostJournal.begin(self.remote(), self._backups, self.name, self.run_id, named)
         self.closing(journal.close)
+        if left := way_back.left(database.conninfo):
+            with journal.writing(f"dropping what killed runs left: {', '.join(left)}"):
+                self.note(*way_back.clear(database.conninfo, left))
         return journal
 
     @property
@@ -267,6 +271,11 @@ class StagingRun(DryRun):
         typed = list(commands) if commands is not None else told.get("commands", [])
         self.publish(rollback={"host": self.remote().name, "commands": typed, "outcome": outcome, "said": list(said)})
 
+    def replacing(self) -> AbstractContextManager[None]:
+        """Keep other dry runs out while the target is replaced by another database."""
+        conninfo = self.database().conninfo
+        return way_in.replacing(way_back.administration(conninfo), conninfo.dbname)
+
     def bring_back(self) -> way_back.BroughtBack:
         """Replace the migrated target by its backup."""
         if changed := self.backup().changed():
@@ -290,7 +299,7 @@ class StagingRun(DryRun):
         """Keep others out of the database that took the target's place; raises TargetUnusable where one has come."""
         conninfo = self.database().conninfo
         try:
-            self._guard = way_in.hold(conninfo)
+            self._guard = way_in.hold(conninfo, replaced=True)
         except TargetUnusable as error:
             raise TargetUnusable(
                 error.what,

@@ -146,6 +146,13 @@ class StagingServing(Serving):
             time.sleep(0.5)
         return answer.health_problem
 
+    @step("Opening a client for the API")
+    def client(self) -> httpx.Client:
+        """A client with the API's base URL and token; the project's own checks write through it."""
+        self.api()
+        self.run.hold(self.run.journal().writing("checking the application through its API"))
+        return super().client()
+
     @step("Watching memory and CPU of the host")
     def sampler(self) -> Sampler:
         """Watches the whole host."""
@@ -225,24 +232,25 @@ class StagingServing(Serving):
 
     def roll_back(self) -> None:
         """Bring the target back, where a NO-GO after applying is to end with that; what came of it is told."""
-        if not self.run.rolls_back:
-            return
+        if self.run.rolls_back:
+            with ExitStack() as alone:
+                outcome, said = self._rolled_back(alone)
+                self.run.tell_way_back(outcome, said)
+
+    def _rolled_back(self, alone: ExitStack) -> tuple[str, list[str]]:
         try:
             with self.progress("Rolling the target back"):
+                alone.enter_context(self.run.replacing())
                 done = self.run.bring_back()
         except way_back.Unknown as error:
-            self.run.tell_way_back("unknown", str(error).splitlines())
-            return
+            return "unknown", str(error).splitlines()
         except (DryRunError, psycopg.Error) as error:
             lines = str(error).strip().splitlines()
-            self.run.tell_way_back(
-                "failed", lines if isinstance(error, DryRunError) else [f"{lines[0]} ({_STILL_MIGRATED})"]
-            )
-            return
+            return "failed", lines if isinstance(error, DryRunError) else [f"{lines[0]} ({_STILL_MIGRATED})"]
         said = [done.told()]
         with self.progress("Trying the rolled-back application"):
             problems = self._works_again(said)
-        self.run.tell_way_back("incomplete" if problems else "done", [*said, *problems])
+        return "incomplete" if problems else "done", [*said, *problems]
 
     def _works_again(self, said: list[str]) -> list[str]:
         """Restart the application and try it, where nobody else has come; gives what is wrong, adds what was seen."""

@@ -32,7 +32,10 @@ STEPS = (
     "hold_again",
     "journal",
     "project_files",
+    "replacing",
 )
+# The same of what needs the application.
+SERVING = ("api", "client", "restarted", "smoke", "latency", "open_bugs")
 
 
 def tried(asked: Callable[[], object]) -> None:
@@ -77,7 +80,9 @@ def test_no_step_writes_to_a_database_that_is_listed_under_production(
     )
     before = [borrowed.sql(look) for look in looks]
     rollback = f'on_no_go = "{mode}"'
-    begin(borrowed, tmp_path, rollback=rollback, rehearsal='provider = "target"' if mode == "run" else "")
+    api = 'base_url = "http://127.0.0.1:3001"\nrestart = "pm2 restart all"\nstatus = "pm2 jlist"'
+    rehearsal = 'provider = "target"' if mode == "run" else ""
+    begin(borrowed, tmp_path, rollback=rollback, rehearsal=rehearsal, api=api, smoke='command = "touch smoked"')
     path = tmp_path / "dryrun.toml"
     listed = '\n[targets.live]\nrole = "production"\n[targets.live.database]\nname = "edfinance"\n'
     path.write_text(path.read_text(encoding="utf-8") + listed, encoding="utf-8")
@@ -89,6 +94,12 @@ def test_no_step_writes_to_a_database_that_is_listed_under_production(
             walk.run.memo.update(kept)
             with pytest.raises(TargetUnusable, match="which is production"):
                 tried(getattr(walk.run, name))
+        for name in SERVING:
+            walk.run.memo.clear()
+            walk.run.memo.update(kept)
+            walk.serving.memo.clear()
+            with pytest.raises(TargetUnusable, match="which is production"):
+                getattr(walk.serving, name)()
         walk.run.publish(target_migrated=True)
         walk.serving.roll_back()
         assert walk.run.parts.get("rolled_back") is None

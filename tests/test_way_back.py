@@ -17,7 +17,7 @@ from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
-from pytest_dryrun.steps import proof, way_back
+from pytest_dryrun.steps import proof, way_back, way_in
 from pytest_dryrun.steps.target import TargetDatabase
 
 pytestmark = pytest.mark.live
@@ -200,10 +200,20 @@ def test_what_a_killed_run_left_is_cleared(owner):
     others = [f"{owner.dbname}_dryrun_restored", f"{owner.dbname}2_dryrun_restored_20261122t010203z_ab12"]
     for name in (*ours, *others):
         execute(owner.database("postgres"), f'CREATE DATABASE "{name}" TEMPLATE template0')
-    told = " ".join(way_back.clear(owner))
+    told = " ".join(way_back.clear(owner, way_back.left(owner)))
     assert all(f"{name}; it was dropped" in told for name in ours)
     assert {owner.dbname, *others} == names(owner)
-    assert () == way_back.clear(owner)
+    assert () == way_back.left(owner)
+
+
+def test_nobody_takes_a_database_that_is_being_replaced(owner):
+    """No lock in it would last until it has changed its name; whoever replaces it holds the new one at once."""
+    with way_in.replacing(owner.database("postgres"), owner.dbname):
+        with pytest.raises(TargetUnusable, match=r"Another dry run holds this database \(it is being rolled back\)"):
+            way_in.hold(owner)
+        way_in.hold(owner, replaced=True).close()
+        way_in.hold(owner.database("postgres")).close()
+    way_in.hold(owner).close()
 
 
 @pytest.mark.parametrize("stands", ["committed", "not committed", "nobody answers"])

@@ -11,7 +11,7 @@ import posixpath
 import re
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -160,24 +160,32 @@ def named(name: str, what: str, run_id: str) -> str:
     return name.encode()[: 63 - len(suffix)].decode(errors="ignore") + suffix
 
 
-def clear(conninfo: Conninfo) -> tuple[str, ...]:
-    """Drop what killed runs left beside a database, and tell of it; whoever calls this holds the database."""
+def left(conninfo: Conninfo) -> tuple[str, ...]:
+    """The databases that killed runs left beside one; whoever calls this holds it, so that none of them lives."""
     pattern = re.compile(r"_dryrun_(?:restored|migrated|template|rehearsal)_\d{8}t\d{6}z_[0-9a-f]{4}")
     with connect(conninfo) as connection:
         rows = connection.execute(
             "SELECT datname FROM pg_database WHERE pg_has_role(datdba, 'USAGE') ORDER BY datname"
         ).fetchall()
+    named_here = []
+    for name in (str(row[0]) for row in rows):
+        found = pattern.search(name)
+        if found and name == conninfo.dbname.encode()[: 63 - len(found[0])].decode(errors="ignore") + found[0]:
+            named_here.append(name)
+    return tuple(named_here)
+
+
+def clear(conninfo: Conninfo, names: Sequence[str]) -> tuple[str, ...]:
+    """Drop what killed runs left, and tell of it."""
     told = []
-    for (other,) in rows:
-        found = pattern.search(str(other))
-        if found and other == conninfo.dbname.encode()[: 63 - len(found[0])].decode(errors="ignore") + found[0]:
-            try:
-                databases.drop(conninfo, str(other))
-            except psycopg.Error as error:
-                why = " ".join(str(error).split())
-                told.append(f"A killed run has left the database {other}, and it could not be dropped: {why}")
-            else:
-                told.append(f"A killed run had left the database {other}; it was dropped.")
+    for name in names:
+        try:
+            databases.drop(conninfo, name)
+        except psycopg.Error as error:
+            why = " ".join(str(error).split())
+            told.append(f"A killed run has left the database {name}, and it could not be dropped: {why}")
+        else:
+            told.append(f"A killed run had left the database {name}; it was dropped.")
     return tuple(told)
 
 

@@ -7,6 +7,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,12 @@ COMMAND_S = 60.0
 LOOPBACK = "127.0.0.1"
 # One dry run of a database at a time; the two halves spell the key of a session's advisory lock.
 LOCK = (0x64727972, 0x756E0001)
+# The same while the database itself is replaced, in another one and by the name.
+REPLACING = 0x64727973
+_REPLACED = (
+    "SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid::int8 = %s"
+    " AND objid::int8 = hashtext(current_database())::int8 & 4294967295"
+)
 # Files of certificates lie on the host; through the verified tunnel the server's certificate says nothing more.
 _CERTIFICATES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "sslpassword")
 _TOOL_FOLDERS = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin", "/opt/homebrew/opt/postgresql@{}/bin")
@@ -201,12 +208,18 @@ def left_by_runs(host: SshHost, directory: str, ending: str) -> Iterator[tuple[s
             yield match[1], match[2], posixpath.join(directory, name)
 
 
-def hold(conninfo: Conninfo) -> psycopg.Connection[tuple[object, ...]]:
-    """Keep every other dry run out of a database for as long as the connection lives."""
+def hold(conninfo: Conninfo, *, replaced: bool = False) -> psycopg.Connection[tuple[object, ...]]:
+    """Keep every other dry run out of a database for as long as the connection lives.
+
+    `replaced`: it is this run that has replaced it.
+    """
     connection = connect(conninfo)
     connection.execute("SET idle_session_timeout = 0")
     row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", LOCK).fetchone()
     if row is not None and row[0]:
+        if not replaced and connection.execute(_REPLACED, (REPLACING,)).fetchone() is not None:
+            connection.close()
+            raise _held("it is being rolled back")
         return connection
     holder = connection.execute(
         "SELECT a.pid, a.usename, a.client_addr::text, a.backend_start::text FROM pg_locks l"
@@ -216,12 +229,24 @@ def hold(conninfo: Conninfo) -> psycopg.Connection[tuple[object, ...]]:
         LOCK,
     ).fetchone()
     connection.close()
-    who = "unknown" if holder is None else f"server process {holder[0]} of {holder[1]}, since {holder[3]}"
-    raise TargetUnusable(
+    raise _held("unknown" if holder is None else f"server process {holder[0]} of {holder[1]}, since {holder[3]}")
+
+
+def _held(who: str) -> TargetUnusable:
+    return TargetUnusable(
         f"Another dry run holds this database ({who}).",
         "Two at once would judge each other's work, so this one did nothing.",
         "Wait for it. Where it was killed, its session ends when the server notices; pg_terminate_backend ends it now.",
     )
+
+
+@contextmanager
+def replacing(admin: Conninfo, name: str) -> Iterator[None]:
+    """Keep every other dry run out of the database of this name while it is replaced: no lock in it would last."""
+    with closing(connect(admin)) as connection:
+        connection.execute("SET idle_session_timeout = 0")
+        connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", (REPLACING, name))
+        yield
 
 
 def identify(conninfo: Conninfo) -> databases.Identity:

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_dryrun.errors import DryRunError
 from pytest_dryrun.recording import NotApplicable, Record
+from pytest_dryrun.redaction import Redactor
 from pytest_dryrun.values import CheckRecord, Outcome, Severity
 
 
@@ -82,3 +83,17 @@ def verdict(error: BaseException, *, owner: str | None) -> tuple[Outcome, str]:
 def _first(error: BaseException) -> str:
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
+
+
+def redacted(report: pytest.TestReport, redactor: Redactor) -> pytest.TestReport:
+    """The report without any known secret in its traceback, its captured output or its properties."""
+    report.sections = [(redactor.text(title), redactor.text(text)) for title, text in report.sections]
+    report.user_properties = [(redactor.text(str(key)), redactor.json(value)) for key, value in report.user_properties]
+    if isinstance(report.longrepr, tuple):
+        path, line, text = report.longrepr
+        report.longrepr = (path, line, redactor.text(text))
+    elif report.longrepr is not None:
+        text = str(report.longrepr)
+        if redactor.text(text) != text or isinstance(report.longrepr, str):
+            report.longrepr = redactor.text(text)
+    return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -79,3 +80,8 @@ def worse(first: CheckRecord | None, second: CheckRecord) -> CheckRecord:
     if bad.outcome is good.outcome:
         return second
     return replace(bad, reason=bad.reason or "failed in one of several attempts")
+
+
+def new_run_id() -> str:
+    """A run's name: its UTC start and four random hex digits."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
-import getpass
 import json
-import os
-import secrets
 import signal
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
-from pytest_dryrun import checklist, closing, collecting, config_file, options, refusals
+from pytest_dryrun import checklist, closing, collecting, config_file, options, preparing
 from pytest_dryrun.checklist import Checklist
 from pytest_dryrun.collecting import TARGET, slug_of, target_of
 from pytest_dryrun.errors import ConfigurationError, DryRunError
-from pytest_dryrun.judging import Phases
-from pytest_dryrun.ledger import Ledger, message, worse
+from pytest_dryrun.folder_lock import lock
+from pytest_dryrun.judging import Phases, redacted
+from pytest_dryrun.ledger import Ledger, message, new_run_id, worse
 from pytest_dryrun.local_run import LocalRun
 from pytest_dryrun.progress import Progress, silent
 from pytest_dryrun.redaction import Redactor
@@ -29,12 +24,11 @@ from pytest_dryrun.run import DryRun
 from pytest_dryrun.serving import Serving
 from pytest_dryrun.staging_run import StagingRun
 from pytest_dryrun.staging_serving import StagingServing
-from pytest_dryrun.state import State
+from pytest_dryrun.state import State, operator
 from pytest_dryrun.values import Outcome, as_json
 
 PHASES: pytest.StashKey[Phases] = pytest.StashKey()
 APPLYING = "migrations-applied"
-SPREADABLE = {"load", "loadgroup", "no"}
 
 
 def read(config: pytest.Config) -> tuple[config_file.Loaded, dict[str, Checklist]]:
@@ -51,7 +45,7 @@ def open_session(config: pytest.Config) -> DryRunSession:
     """Prepare pytest for a dry run."""
     state = DryRunSession(config, *read(config))
     try:
-        state.prepare()
+        preparing.prepare(state.state, is_worker=state.is_worker)
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from error
     return state
@@ -83,7 +77,7 @@ class DryRunSession:
             report_directory=(base / (report or "reports")).resolve(),
             redactor=Redactor(loaded.secrets),
             ledgers={name: Ledger(name, given.get(name) or new_run_id()) for name in loaded.targets},
-            executed_by=loaded.project.executed_by or _operator(),
+            executed_by=loaded.project.executed_by or operator(),
         )
         self.runs: dict[str, DryRun] = {}
         self.servings: dict[str, Serving] = {}
@@ -93,40 +87,6 @@ class DryRunSession:
         self._printed = False
         self._session: pytest.Session | None = None
         self._progress: Progress = silent
-
-    # Before anything is collected.
-
-    def prepare(self) -> None:
-        """Set up what pytest and its neighbours read after this: arguments, import mode, xdist, pytest-html."""
-        config, option = self.config, self.config.option
-        for name, target in self.loaded.targets.items():
-            refusals.refuse(name, target)
-        for name in self.loaded.targets:
-            for answer in config.hook.pytest_dryrun_secrets(target=name):
-                for secret in answer:
-                    self.state.redactor.add(str(secret))
-        if config.args_source is not pytest.Config.ArgsSource.ARGS:
-            folders = [str(folder) for each in self.checklists.values() for folder in each.folders]
-            config.args = list(dict.fromkeys(folders))
-        if option.importmode == "prepend":
-            # Two folders may hold a test_07_smoke.py each.
-            option.importmode = "importlib"
-        if sys.flags.optimize and option.assertmode == "plain":
-            raise ConfigurationError(
-                "Python runs with -O (or PYTHONOPTIMIZE) and pytest with --assert=plain: assertions are left out.",
-                "A check without its assertions proves nothing, so nothing was run.",
-                "Leave one of the two away.",
-            )
-        distribution = getattr(option, "dist", "no")
-        if distribution not in SPREADABLE:
-            raise ConfigurationError(
-                f"--dist {distribution} would take the steps of one dry run apart.",
-                "Nothing was run and nothing was touched.",
-                "Leave --dist away: -n alone spreads targets over workers and keeps each target's checks together.",
-            )
-        if not self.is_worker and config.pluginmanager.hasplugin("html") and getattr(option, "htmlpath", None) is None:
-            option.htmlpath = str(self.state.directory(next(iter(self.loaded.targets))) / "pytest.html")
-            option.self_contained_html = True
 
     @property
     def deciding(self) -> bool:
@@ -347,60 +307,6 @@ class DryRunSession:
                 run.close()
             except Exception as error:  # noqa: BLE001 - the session is ending; the report carries the failure
                 self.trouble(f"cleaning up failed: {error}")
-
-
-def new_run_id() -> str:
-    """A run's name: its UTC start and four random hex digits."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-
-
-def lock(directory: Path) -> IO[str]:
-    """Hold a target's folder for this run; UsageError when another dry run has it."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        handle = (directory / ".lock").open("a+")
-    except OSError as error:
-        raise pytest.UsageError(
-            f"The report folder {directory} cannot be written: {error.strerror}.\n"
-            "Without a report there is no decision, so nothing was run and nothing was touched.\n"
-            "Make it writable, or name another one with --dryrun-report."
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.seek(0)
-        holder = handle.read().strip() or "unknown"
-        handle.close()
-        raise pytest.UsageError(
-            f"Another dry run of this target is going on (process {holder}).\n"
-            "Two at once would judge each other's work, so this one did nothing.\n"
-            "Wait for it, or give this one its own --dryrun-report and target."
-        ) from None
-    handle.truncate(0)
-    handle.write(str(os.getpid()))
-    handle.flush()
-    return handle
-
-
-def redacted(report: pytest.TestReport, redactor: Redactor) -> pytest.TestReport:
-    """The report without any known secret in its traceback, its captured output or its properties."""
-    report.sections = [(redactor.text(title), redactor.text(text)) for title, text in report.sections]
-    report.user_properties = [(redactor.text(str(key)), redactor.json(value)) for key, value in report.user_properties]
-    if isinstance(report.longrepr, tuple):
-        path, line, text = report.longrepr
-        report.longrepr = (path, line, redactor.text(text))
-    elif report.longrepr is not None:
-        text = str(report.longrepr)
-        if redactor.text(text) != text or isinstance(report.longrepr, str):
-            report.longrepr = redactor.text(text)
-    return report
-
-
-def _operator() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name, as in many containers
-        return f"uid {os.getuid()}"
 
 
 def _interrupt(signum: int, frame: object) -> None:

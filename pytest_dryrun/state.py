@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,3 +39,11 @@ class State:
         """Something happened to the whole run that forbids a GO for every target."""
         for ledger in self.ledgers.values():
             ledger.trouble(self.redactor.text(text))
+
+
+def operator() -> str:
+    """Who runs this, where the configuration names nobody."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name, as in many containers
+        return f"uid {os.getuid()}"

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_dryrun.errors import DryRunError
-from pytest_dryrun.judging import Blocked, Phases, verdict
+from pytest_dryrun.judging import Blocked, Phases, redacted, verdict
 from pytest_dryrun.recording import NotApplicable, Record, Unmet
+from pytest_dryrun.redaction import MASK, Redactor
 from pytest_dryrun.values import Fact, Finding, Outcome, Severity
 
 BLOCKER = Finding("rows-lost", Severity.BLOCKER, "2 rows are gone")
@@ -145,3 +146,51 @@ def test_an_error_of_ours_is_printed_as_its_three_lines():
     """Anything else keeps its traceback."""
     assert "a\nb\nc" == Phases().see(phase("setup", DryRunError("a", "b", "c")), owner=None)
     assert Phases().see(phase("call", ZeroDivisionError()), owner=None) is None
+
+
+class Longrepr:
+    """What pytest makes of a traceback: an object that prints itself."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def report(longrepr: object = None) -> pytest.TestReport:
+    """A report that may hold a secret anywhere."""
+    said = [("Captured stdout call", "the password is hunter22")]
+    properties = [("hunter22", {"url": "postgresql://app:hunter22@db"})]
+    return pytest.TestReport(
+        "a",
+        ("a", 1, "a"),
+        {},
+        "failed",
+        longrepr,
+        "call",
+        said,
+        user_properties=properties,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    "longrepr",
+    ["asked hunter22", Longrepr("E   asked hunter22"), ("a.py", 3, "Skipped: hunter22")],
+    ids=["a text", "a traceback", "a skip"],
+)
+def test_no_report_holds_a_secret(longrepr):
+    """Traceback, reason of a skip, captured output and properties: whatever other plugins may write to a file."""
+    shown = redacted(report(longrepr), Redactor(["hunter22"]))
+
+    assert "hunter22" not in repr((str(shown.longrepr), shown.longrepr, shown.sections, shown.user_properties))
+    assert MASK in str(shown.longrepr)
+    assert type(longrepr) in {type(shown.longrepr), Longrepr}
+
+
+def test_a_traceback_without_a_secret_keeps_its_colours():
+    """It stays the object that pytest prints in its own way; no traceback stays none."""
+    traceback = Longrepr("E   assert 1 == 2")
+
+    assert traceback is redacted(report(traceback), Redactor(["hunter22"])).longrepr
+    assert redacted(report(), Redactor(["hunter22"])).longrepr is None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import replace
 from itertools import permutations
 
 import pytest
 
 from pytest_dryrun.errors import ConfigurationError, MigrationFailed
-from pytest_dryrun.ledger import LONGEST_REASON, Ledger, message, worse
+from pytest_dryrun.ledger import LONGEST_REASON, Ledger, message, new_run_id, worse
 from pytest_dryrun.redaction import MASK, Redactor
 from pytest_dryrun.values import Change, CheckRecord, Fact, Finding, Outcome, Severity, TableComparison, as_json
 
@@ -132,3 +133,11 @@ def test_errors_survive_pickling_with_everything_they_carry():
     )
     plain = pickle.loads(pickle.dumps(ConfigurationError("a", "b", "c")))  # noqa: S301
     assert "a\nb\nc" == str(plain)
+
+
+def test_a_run_is_named_by_its_start_and_no_other_is_named_alike():
+    """Backups, journals and databases are found again by it."""
+    names = {new_run_id() for _ in range(20)}
+
+    assert all(re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{4}", name) for name in names)
+    assert len(names) > 15

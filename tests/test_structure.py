@@ -37,7 +37,7 @@ FLOORS = [
     ],
     ["serving", "staging_serving"],
     ["state"],
-    ["closing"],
+    ["closing", "preparing", "folder_lock"],
     ["session"],
     ["listener"],
     ["plugin", "fixtures"],

@@ -19,6 +19,7 @@ import pytest
 from pytest_dryrun import checklist, config_file, fixtures
 from pytest_dryrun.decision import Decision, decide
 from pytest_dryrun.judging import Phases
+from pytest_dryrun.ledger import new_run_id
 from pytest_dryrun.local_run import LocalRun
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo
@@ -28,7 +29,6 @@ from pytest_dryrun.recording import Record
 from pytest_dryrun.redaction import Redactor
 from pytest_dryrun.run import DryRun
 from pytest_dryrun.serving import Serving
-from pytest_dryrun.session import new_run_id
 from pytest_dryrun.staging_run import StagingRun
 from pytest_dryrun.staging_serving import StagingServing
 from pytest_dryrun.steps import target as names

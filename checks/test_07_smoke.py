@@ -4,23 +4,24 @@ from pytest_dryrun import check
 
 
 @check("api-health", criterion="crud-pass")
-def test_api_health(target, api_processes, api_health, api_reaches_target, record):
+def test_api_health(target, api_restarted, api_health, api_reaches_target, record):
     """The API is healthy on the migrated database.
 
     Where it runs already and its restart is configured, it is restarted first, as the production deployment will do;
-    whoever keeps it running has to call each of its processes online.
+    what was online before has to be online again.
 
     When it is red: its last output is shown with the failure, or the process that does not stay.
     """
     if not target.api.configured:
         record.not_applicable("no [api] is configured for this target")
-    processes = api_processes()
+    restarted = api_restarted()
     if target.api.restart:
         record.fact("Restarted", target.api.restart)
     if target.api.status:
-        record.fact("Processes", [str(process) for process in processes] or f"{target.api.status} ended with status 0")
-    gone = [process for process in processes if not process.online]
-    assert not gone, "; ".join(map(str, gone))
+        record.fact(
+            "Processes", [str(process) for process in restarted.processes] or f"{target.api.status} ended with status 0"
+        )
+    assert not restarted.missing, "; ".join(restarted.missing)
     answer = api_health()
     record.fact("Status", answer.status)
     record.fact("Time", round(answer.duration_ms, 1), "ms")

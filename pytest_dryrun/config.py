@@ -121,6 +121,7 @@ class Api(Table):
     restart: str = ""
     status: str = ""
     timeout_s: Positive = 30
+    restart_timeout_s: Positive = 300
 
     @model_validator(mode="after")
     def _one_api(self) -> Self:

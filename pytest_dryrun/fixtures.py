@@ -17,7 +17,6 @@ from pytest_dryrun.hosts import Completed
 from pytest_dryrun.judging import Phases
 from pytest_dryrun.migrations import Status
 from pytest_dryrun.probes import api as api_probe
-from pytest_dryrun.probes.supervisor import Supervised
 from pytest_dryrun.recording import Record
 from pytest_dryrun.run import DryRun
 from pytest_dryrun.serving import Serving
@@ -28,6 +27,7 @@ from pytest_dryrun.steps import rehearsal as rehearsal_step
 from pytest_dryrun.steps import rollback as rollback_step
 from pytest_dryrun.steps.documentation import History
 from pytest_dryrun.steps.prisma_diff import PrismaDiff
+from pytest_dryrun.steps.restarting import Restarted
 from pytest_dryrun.steps.status import StatusCommand
 from pytest_dryrun.steps.target import Access, TargetDatabase
 from pytest_dryrun.values import Finding
@@ -183,9 +183,15 @@ def api_reaches_target(serving: Serving) -> Callable[[], bool]:
 
 
 @pytest.fixture
-def api_processes(serving: Serving) -> Callable[[], Sequence[Supervised]]:
-    """Lists the application's processes, restarted on the migrated target where that is configured."""
+def api_restarted(serving: Serving) -> Callable[[], Restarted]:
+    """Restarts the application on the migrated target, where that is configured, and lists its processes."""
     return serving.restarted
+
+
+@pytest.fixture
+def crashes_are_counted(serving: Serving) -> bool:
+    """Whether the open bugs hold processes that crashed."""
+    return serving.crashes_are_counted
 
 
 @pytest.fixture(scope="session")

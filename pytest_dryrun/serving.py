@@ -20,12 +20,12 @@ from pytest_dryrun.probes import smoke as smoke_probe
 from pytest_dryrun.probes.api import RunningApi
 from pytest_dryrun.probes.resources import ResourceSampler
 from pytest_dryrun.probes.statement_statistics import StatementStatistics
-from pytest_dryrun.probes.supervisor import Supervised
 from pytest_dryrun.probes.usage import Sampler
 from pytest_dryrun.run import DryRun
 from pytest_dryrun.steps import performance
 from pytest_dryrun.steps import target as names
 from pytest_dryrun.steps.memo import step
+from pytest_dryrun.steps.restarting import Restarted
 from pytest_dryrun.steps.rollback import SmokeOutcome, smoke_requests
 
 
@@ -80,13 +80,14 @@ class Serving:
         self.run.closing(running.stop)
         return running
 
-    def restarted(self) -> Sequence[Supervised]:
-        """The processes of an application that had to be restarted on the migrated database; here it starts on it."""
-        return ()
+    def restarted(self) -> Restarted:
+        """The processes of an application that runs already; here it is started on the migrated database."""
+        return Restarted((), ())
 
-    def processes(self) -> Sequence[Supervised]:
-        """The application's processes as whoever keeps them running tells them."""
-        return ()
+    @property
+    def crashes_are_counted(self) -> bool:
+        """Whether somebody keeps the application running and tells how often it had to be started again."""
+        return False
 
     def _sessions(self) -> int:
         """Sessions that the target's database has seen so far (pg_stat_database, PostgreSQL 14 and later)."""

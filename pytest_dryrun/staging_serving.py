@@ -13,14 +13,12 @@ import psycopg
 
 from pytest_dryrun.errors import CommandFailed, ConfigurationError, DryRunError, TargetUnusable
 from pytest_dryrun.hosts import Completed
-from pytest_dryrun.hosts.output import last_words
 from pytest_dryrun.judging import Blocked
 from pytest_dryrun.postgres.connection import APPLICATION_NAME, Conninfo, connect
 from pytest_dryrun.probes import api as api_probe
 from pytest_dryrun.probes import statement_statistics, supervisor
 from pytest_dryrun.probes.api import RunningApi
 from pytest_dryrun.probes.host_resources import HostSampler
-from pytest_dryrun.probes.smoke import argv_of
 from pytest_dryrun.probes.statement_statistics import StatementStatistics
 from pytest_dryrun.probes.supervisor import Supervised
 from pytest_dryrun.probes.usage import Sampler
@@ -28,6 +26,7 @@ from pytest_dryrun.serving import Serving
 from pytest_dryrun.staging_run import StagingRun
 from pytest_dryrun.steps import performance, way_back
 from pytest_dryrun.steps.memo import step
+from pytest_dryrun.steps.restarting import Application, Restarted
 from pytest_dryrun.steps.rollback import smoke_requests
 
 _MOST_STATEMENTS = 100_000
@@ -41,7 +40,7 @@ class StagingServing(Serving):
 
     def __init__(self, run: StagingRun) -> None:
         super().__init__(run)
-        run.before_deploying = self.timed_before
+        run.before_deploying = self._before_deploying
         self._asked_at: Any = None
 
     @step("Opening a way to the API")
@@ -91,60 +90,47 @@ class StagingServing(Serving):
     def _sessions(self) -> int:
         return 0
 
+    @step("Asking for the application's processes before the deployment")
+    def processes_before(self) -> Sequence[Supervised]:
+        """The application's processes as they were; whoever cannot tell them now could not tell them afterwards."""
+        return self._application.processes()
+
     @step("Restarting the application")
-    def restarted(self) -> Sequence[Supervised]:
+    def restarted(self) -> Restarted:
         """The application's processes, after it was restarted on the migrated database, where that is configured.
 
         Whether it is healthy then is the next one's question.
         """
-        self.run.migrated()
+        self._watched()
         if command := self.target.api.restart:
-            with self.run.journal().writing(f"restarting the application: {command}"):
-                self._restart(command, "The application may still be the one of before the deployment.")
+            with self.run.journal().writing("restarting the application"):
+                means = "The application may still be the one of before the deployment."
+                self._application.restart(command, "api.restart", means=means)
             with self._start_api(self.run.database().conninfo).client() as client:
-                self._unhealthy(client)
-        return self.processes()
-
-    def processes(self) -> Sequence[Supervised]:
-        """The application's processes as the configured command tells them now."""
-        settings = self.target.api
-        if not settings.status:
-            return ()
-        cwd, timeout_s = self.run.directory_there, settings.timeout_s
-        return supervisor.ask(settings.status, host=self.run.host, cwd=cwd, timeout_s=timeout_s)
+                self._application.unhealthy(client)
+        return self._application.settled(self.processes_before())
 
     def open_bugs(self) -> tuple[str, ...]:
         """Those of every target, and processes of the application that did not stand being used."""
         found = super().open_bugs()
-        if not self.target.api.status:
+        if not self.crashes_are_counted:
             return found
         try:
-            before = self.restarted()
+            before = self.restarted().processes
         except Blocked:
             if not self.target.p0.command and not self.target.p0.logs:
                 raise
             return found  # nobody has used the application yet
-        return (*found, *supervisor.crashes(before, self.processes()))
+        return (*found, *supervisor.crashes(before, self._application.processes()))
 
-    def _restart(self, command: str, means: str) -> None:
-        done = self.run.host.run(
-            argv_of(command, "restart"), cwd=self.run.directory_there, timeout_s=self.target.api.timeout_s
-        )
-        if done.exit_status:
-            raise CommandFailed(
-                f"{command} ended with status {done.exit_status}: {last_words(done.stderr or done.stdout)}",
-                means,
-                "Run it by hand on the host, and look at the application's log.",
-            )
+    @property
+    def crashes_are_counted(self) -> bool:
+        """Whether the configured command tells how often a process was started again."""
+        return supervisor.lists_processes(self.target.api.status)
 
-    def _unhealthy(self, client: httpx.Client) -> str:
-        """Wait until the API is healthy; gives what is wrong with it when it has had its time, empty where nothing."""
-        deadline = time.monotonic() + self.target.api.timeout_s
-        while (answer := api_probe.get(client, self.target.api.health, timeout_s=5)).health_problem:
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.5)
-        return answer.health_problem
+    @property
+    def _application(self) -> Application:
+        return Application(self.target.api, self.run.host, self.run.directory_there)
 
     @step("Opening a client for the API")
     def client(self) -> httpx.Client:
@@ -212,6 +198,10 @@ class StagingServing(Serving):
             now = statement_statistics.top(connection, self.run.database().conninfo.dbname, _MOST_STATEMENTS)
         return self._told(statement_statistics.since(before, now))
 
+    def _before_deploying(self) -> None:
+        self.processes_before()
+        self.timed_before()
+
     @step("Measuring latency before the deployment")
     def timed_before(self) -> performance.Timed | None:
         """The same requests and queries on the target as it was."""
@@ -269,7 +259,9 @@ class StagingServing(Serving):
     def _restarted(self, said: list[str]) -> list[str]:
         try:
             if restart := self.target.restart_after_rollback:
-                self._restart(restart, "The rows are back, the application may not be on them.")
+                key = "rollback.restart" if self.target.rollback.restart else "api.restart"
+                means = "The rows are back, the application may not be on them."
+                self._application.restart(restart, key, means=means)
                 said.append(f"Restarted: {restart}")
             if self.target.api.configured:
                 said += self._answers()
@@ -283,7 +275,7 @@ class StagingServing(Serving):
     def _answers(self) -> list[str]:
         """What the application answers on the rolled-back database; raises DryRunError where it does not work."""
         with self._start_api(self.run.database().conninfo).client() as client:
-            if problem := self._unhealthy(client):
+            if problem := self._application.unhealthy(client):
                 raise TargetUnusable(
                     f"The API is not healthy on the rolled-back database: {problem}.",
                     "The rows are back, the application is not.",
@@ -302,11 +294,11 @@ class StagingServing(Serving):
                 "It may still serve another one.",
                 "Restart it; [rollback] restart names the command.",
             )
-        processes = self.processes()
-        if problems := supervisor.problems(processes):
+        settled = self._application.settled(self.processes_before())
+        if settled.missing:
             raise TargetUnusable(
-                f"The application does not keep running on the rolled-back database: {'; '.join(problems)}.",
+                f"The application does not keep running on the rolled-back database: {'; '.join(settled.missing)}.",
                 "The rows are back, the application may not stay.",
                 "Look at its log.",
             )
-        return [*outcome.answers, *map(str, processes)]
+        return [*outcome.answers, *map(str, settled.processes)]

@@ -44,15 +44,19 @@ def test_the_application_is_restarted_on_the_migrated_database(stand, disposable
 
 
 def test_a_process_that_is_not_online_is_named(stand, disposable, tmp_path):
-    """The API answers, and a worker beside it does not run any more."""
-    pm2(stand, "start 'sleep 1000' --name worker && pm2 stop worker")
+    """The API answers, and a worker beside it does not run any more; what was stopped before is only shown."""
+    pm2(stand, "start 'sleep 1000' --name worker && pm2 start 'sleep 1001' --name spare && pm2 stop spare")
     try:
-        with walked(stand, tmp_path, disposable, api=API) as walk:
+        with walked(stand, tmp_path, disposable, api=f"{API}\ntimeout_s = 3") as walk:
             walk.sections(1, 2, 3, 4, 5)
-            assert "worker: stopped" in failed(walk.check("api-health"))
+            pm2(stand, "stop worker")
+            assert "worker is stopped, not online" == failed(walk.check("api-health"))
+            assert ["api: online", "worker: stopped", "spare: stopped"] == [
+                told.partition(",")[0] for told in facts(walk, "api-health")["Processes"]
+            ]
             assert not walk.decision().go
     finally:
-        pm2(stand, "delete worker")
+        pm2(stand, "delete worker spare")
 
 
 def test_a_crash_while_the_application_is_used_is_seen(stand, disposable, tmp_path):
@@ -68,7 +72,7 @@ def test_a_crash_while_the_application_is_used_is_seen(stand, disposable, tmp_pa
     ("restart", "says"),
     [
         ("sh -c 'echo no such process >&2; exit 1'", "ended with status 1: no such process"),
-        ("pm2 stop all", "api: stopped"),
+        ("pm2 stop all", "api is stopped, not online"),
     ],
     ids=["the restart fails", "it does not come back"],
 )
@@ -89,7 +93,18 @@ def test_nothing_is_asked_of_pm2_before_the_target_is_migrated(stand, disposable
         record = walk.check("p0-bugs")
 
         assert Outcome.BLOCKED is record.outcome
+        assert "restarted" not in walk.serving.memo or walk.serving.memo["restarted"][1] is not None
         assert before == stand.ssh("pgrep -f api.py").stdout
+
+
+def test_a_status_that_cannot_be_told_keeps_the_target_as_it_is(stand, disposable, tmp_path):
+    """Who cannot say before the deployment what runs could not say it afterwards."""
+    api = API.replace("pm2 jlist", "env PM2_HOME=/tmp/nobodys pm2 jlist")
+    with walked(stand, tmp_path, disposable, api=api) as walk:
+        walk.sections(1, 2, 3, 4, 5)
+        assert "lists no process (status 0)" in failed(walk.run.records["migrations-applied"])
+        assert not walk.run.parts.get("target_migrated")
+    stand.ssh("PM2_HOME=/tmp/nobodys pm2 kill; rm -rf /tmp/nobodys")
 
 
 def test_a_command_that_tells_nothing_is_refused_before_anything_is_done(staging, pytester):

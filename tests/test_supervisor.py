@@ -9,16 +9,16 @@ import pytest
 
 from pytest_dryrun.errors import CommandFailed, ConfigurationError
 from pytest_dryrun.hosts.local import LocalHost
-from pytest_dryrun.probes.supervisor import Supervised, ask, crashes, problems, refuse_deaf
+from pytest_dryrun.probes.supervisor import Supervised, ask, crashes, lists_processes, missing, refuse_deaf
 
 HOST = LocalHost()
 SECRET = "postgresql://app:hunter2@127.0.0.1/shop"
 
 
-def entry(name: str, status: str = "online", restarts: int = 0, number: int = 0) -> dict[str, object]:
+def entry(name: str, status: str = "online", restarts: int = 0, number: int = 0, **about: object) -> dict[str, object]:
     """One process as pm2 lists it, environment and all."""
-    about = {"status": status, "restart_time": restarts, "DATABASE_URL": SECRET, "env": {"DATABASE_URL": SECRET}}
-    return {"pid": 17, "name": name, "pm_id": number, "monit": {"memory": 1}, "pm2_env": about}
+    told = {"status": status, "restart_time": restarts, "DATABASE_URL": SECRET, "env": {"DATABASE_URL": SECRET}}
+    return {"pid": 17, "name": name, "pm_id": number, "monit": {"memory": 1}, "pm2_env": told | about}
 
 
 @pytest.fixture
@@ -40,19 +40,41 @@ def told(command: str) -> tuple[Supervised, ...]:
     return ask(command, host=HOST, cwd=None, timeout_s=20)
 
 
+def process(number: int, app: str, status: str = "online", restarts: int = 0, *, kept_up: bool = True) -> Supervised:
+    """One process as it is told."""
+    return Supervised(number, app, app, status, restarts, kept_up)
+
+
 def test_every_process_of_pm2_is_told_with_its_restarts(pm2):
-    """Whatever pm2 says of its daemon first; the instances of one application are told apart."""
-    listed = [entry("web", number=3), entry("web", restarts=2, number=4), entry("worker", "errored", 16, number=5)]
+    """Whatever pm2 says of its daemon first; instances of one application are told apart, its own modules left out."""
+    listed = [
+        entry("web", number=3),
+        entry("web", restarts=2, number=4),
+        entry("worker", "errored", 16, number=5),
+        entry("pm2-logrotate", "errored", number=0, pmx_module=True),
+    ]
 
     found = told(pm2(f"[PM2] Spawning PM2 daemon with pm2_home=/home/x\n{json.dumps(listed)}\n"))
 
-    assert (
-        Supervised("web 3", "online", 0),
-        Supervised("web 4", "online", 2),
-        Supervised("worker", "errored", 16),
-    ) == found
-    assert ("worker is errored, not online",) == problems(found)
-    assert ["web 3: online", "web 4: online, restarted 2 times"] == [str(one) for one in found[:2]]
+    assert ["web 3: online", "web 4: online, restarted 2 times", "worker: errored, restarted 16 times"] == [
+        str(one) for one in found
+    ]
+
+
+@pytest.mark.parametrize("about", [{"autorestart": False}, {"cron_restart": "0 3 * * *"}], ids=["ends", "by the clock"])
+def test_a_process_that_is_meant_to_end_need_not_be_online(pm2, about):
+    """What runs at night is stopped by day, and counts each night as a restart."""
+    [nightly] = told(pm2(json.dumps([entry("nightly", "stopped", 30, **about)])))
+
+    assert not nightly.kept_up
+    assert () == crashes([nightly], [process(0, "nightly", "stopped", 31, kept_up=False)])
+
+
+def test_a_command_behind_a_shell_is_read_all_the_same(pm2):
+    """Where pm2 is there for a login shell alone."""
+    command = pm2(json.dumps([entry("api", "errored")]))
+
+    assert ["api: errored"] == [str(one) for one in told(f"sh -c '{command}'")]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +108,10 @@ def test_another_supervisor_is_taken_at_its_exit_status(tmp_path):
         told(str(tmp_path / "no-such-program"))
 
 
-@pytest.mark.parametrize("command", ["pm2 status", "npx pm2 ls", "/usr/bin/pm2 describe api", "pm2"])
+@pytest.mark.parametrize(
+    "command",
+    ["pm2 status", "npx pm2 ls", "/usr/bin/pm2 describe api", "pm2", "bash -lc 'pm2 status'", "npx pm2@latest list"],
+)
 def test_a_pm2_command_that_always_succeeds_is_refused(command):
     """It would show a crashed application, and end with 0."""
     with pytest.raises(ConfigurationError, match="ends with status 0 whatever it shows") as caught:
@@ -95,21 +120,57 @@ def test_a_pm2_command_that_always_succeeds_is_refused(command):
     assert 'Write "pm2 jlist"' in str(caught.value)
 
 
-@pytest.mark.parametrize("command", ["pm2 jlist", "npx pm2 jlist --silent", "systemctl is-active shop"])
-def test_a_command_that_can_be_read_is_taken(command):
+@pytest.mark.parametrize(
+    ("command", "listing"),
+    [
+        ("pm2 jlist", True),
+        ("npx pm2@5 jlist --silent", True),
+        ("bash -lc 'pm2 jlist'", True),
+        ("systemctl is-active shop", False),
+        ("systemctl is-active my-pm2-like", False),
+    ],
+)
+def test_a_command_that_says_something_is_taken(command, listing):
     """The list for programs, or whatever has an exit status that means something."""
     refuse_deaf(command)
+
+    assert listing is lists_processes(command)
 
 
 def test_a_process_that_crashes_while_it_is_used_is_named():
     """It is online again by the time somebody looks: its count tells."""
-    before = (Supervised("web", "online", 4), Supervised("worker", "online", 0), Supervised("mail", "online", 1))
-    now = (Supervised("web", "online", 6), Supervised("worker", "waiting restart", 1), Supervised("new", "online", 0))
+    before = [process(1, "web", restarts=4), process(2, "worker"), process(3, "mail", restarts=1)]
+    now = [process(1, "web", restarts=6), process(2, "worker", "waiting restart", 1), process(4, "new", "errored")]
 
     assert (
         "web crashed and was restarted 2 times while it was used",
         "worker crashed and was restarted once while it was used",
-        "mail is not there any more",
         "worker is waiting restart, not online",
+        "mail is not there any more",
     ) == crashes(before, now)
     assert () == crashes(before, before)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ([process(1, "a")], [process(1, "a", "errored")], ("a is errored, not online",)),
+        ([process(1, "a")], [process(7, "a")], ()),
+        ([process(1, "a")], [process(7, "a"), process(8, "a", "launching")], ("a is launching, not online",)),
+        ([process(1, "a"), process(2, "a", "stopped")], [process(1, "a"), process(2, "a", "stopped")], ()),
+        ([process(1, "a", "stopped")], [process(1, "a", "stopped")], ()),
+        ([process(1, "a", kept_up=False)], [], ()),
+        ([process(1, "x" * 70)], [], ("... is not there any more",)),
+    ],
+    ids=["down", "made anew", "one more instance", "one stopped before", "stopped before", "ended", "a long name"],
+)
+def test_what_was_online_has_to_be_so_again(before, now, expected):
+    """By its number, or its name where the restart made it anew; what was down before is nobody's fault now."""
+    assert expected == missing(before, now)
+
+
+def test_names_too_long_to_be_shown_do_not_hide_each_other():
+    """Their numbers tell them apart."""
+    before = [process(1, "x" * 70), process(2, "x" * 70)]
+
+    assert 1 == len(crashes(before, [process(1, "x" * 70, restarts=3), before[1]]))

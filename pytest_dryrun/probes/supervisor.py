@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import posixpath
-import shlex
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,29 +16,43 @@ from pytest_dryrun.probes.smoke import argv_of, clip, plain, run_command
 _KEY = "api.status"
 _MEANS = "Whether the application keeps running on this database is not proven."
 _NAME_LENGTH = 60
+# Also inside a shell's argument, behind npx, with a version.
+_PM2 = re.compile(r"(?<![\w-])pm2(?![\w-])")
+_LIST = re.compile(r"(?<![\w-])jlist(?![\w-])")
 
 
 @dataclass(frozen=True, slots=True)
 class Supervised:
-    """One process as its supervisor sees it; `restarts` counts from whenever the supervisor began to count."""
+    """One process as pm2 sees it; `restarts` counts from whenever pm2 began to count.
 
+    `kept_up`: it is started again whenever it ends, so that it has to be online; one that runs by the clock is not.
+    """
+
+    number: int
+    app: str
     name: str
     status: str
     restarts: int
+    kept_up: bool = True
 
     @property
     def online(self) -> bool:
-        """Whether it runs and is meant to."""
+        """Whether it runs."""
         return self.status == "online"
 
     def __str__(self) -> str:
         return f"{self.name}: {self.status}{f', restarted {_times(self.restarts)}' if self.restarts else ''}"
 
 
+def lists_processes(command: str) -> bool:
+    """Whether the command tells of every process, so that crashes can be counted."""
+    return bool(_PM2.search(command))
+
+
 def refuse_deaf(command: str) -> None:
     """Raise ConfigurationError for a command that ends with 0 whatever state the application is in."""
-    argv = argv_of(command, _KEY)
-    if _is_pm2(argv) and "jlist" not in argv:
+    argv_of(command, _KEY)
+    if lists_processes(command) and not _LIST.search(command):
         raise ConfigurationError(
             f"{_KEY}: {command!r} ends with status 0 whatever it shows.",
             "An application that has crashed would pass for one that runs; nothing was run.",
@@ -48,41 +61,45 @@ def refuse_deaf(command: str) -> None:
 
 
 def ask(command: str, *, host: Host, cwd: str | None, timeout_s: float) -> tuple[Supervised, ...]:
-    """The processes as pm2 lists them; none for another supervisor, whose exit status 0 is then all it says.
+    """The processes as pm2 lists them, its own modules left out; none for another supervisor: it has said all by then.
 
     Raises CommandFailed where the command fails or does not list what it should. pm2's list is never shown as it is: it
     holds the whole environment of every process.
     """
     argv = argv_of(command, _KEY)
-    if not _is_pm2(argv):
+    if not lists_processes(command):
         run_command(argv, name="status command", means=_MEANS, host=host, cwd=cwd, env=None, timeout_s=timeout_s)
         return ()
     done = host.run(argv, timeout_s=timeout_s, cwd=cwd)
     found = _listed(plain(done.stdout)) if done.exit_status == 0 else ()
     if not found:
         raise CommandFailed(
-            f"{shlex.join(argv)} on {host.name} lists no process (status {done.exit_status}):"
-            f" {last_words(plain(done.stderr))}",
+            f"{command} on {host.name} lists no process (status {done.exit_status}): {last_words(plain(done.stderr))}",
             _MEANS,
             "Run it by hand, as the user who logs in: pm2 keeps a list of its own for every user.",
         )
     return found
 
 
-def problems(processes: Sequence[Supervised]) -> tuple[str, ...]:
-    """What is wrong with them: whatever is not online."""
-    return tuple(f"{one.name} is {one.status}, not online" for one in processes if not one.online)
+def missing(before: Sequence[Supervised], now: Sequence[Supervised]) -> tuple[str, ...]:
+    """What was online and is not any more, though it ought to be; what was stopped before may stay so."""
+    wanted = {one.app for one in before if one.online and one.kept_up}
+    was_down = {one.number for one in before if not one.online}
+    down = [one for one in now if one.app in wanted and one.kept_up and not one.online and one.number not in was_down]
+    gone = sorted(wanted - {one.app for one in now})
+    return (
+        *(f"{one.name} is {one.status}, not online" for one in down),
+        *(f"{clip(app, _NAME_LENGTH)} is not there any more" for app in gone),
+    )
 
 
 def crashes(before: Sequence[Supervised], now: Sequence[Supervised]) -> tuple[str, ...]:
-    """Processes that were restarted meanwhile, or are gone, though nobody has asked for that."""
-    then = {one.name: one for one in before}
-    still = {one.name for one in now}
-    more = [(one.name, one.restarts - then[one.name].restarts) for one in now if one.name in then]
+    """Processes that were started again meanwhile, or are not online any more, though nobody has asked for that."""
+    then = {one.number: one.restarts for one in before if one.kept_up}
+    more = [(one.name, one.restarts - then[one.number]) for one in now if one.number in then]
     return (
         *(f"{name} crashed and was restarted {_times(count)} while it was used" for name, count in more if count > 0),
-        *(f"{name} is not there any more" for name in then if name not in still),
-        *problems(now),
+        *missing(before, now),
     )
 
 
@@ -90,25 +107,28 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def _is_pm2(argv: Sequence[str]) -> bool:
-    return any(posixpath.basename(word) == "pm2" for word in argv)
-
-
 def _listed(text: str) -> tuple[Supervised, ...]:
     """The processes of the line that is pm2's list; other lines tell of its daemon."""
     for line in reversed(text.splitlines()):
         if line.startswith("["):
             try:
-                entries: Any = json.loads(line)
-                names = [entry["name"] for entry in entries]
-                return tuple(_supervised(entry, alone=names.count(entry["name"]) == 1) for entry in entries)
-            except (ValueError, KeyError, TypeError):
+                entries: Any = [one for one in json.loads(line) if not one["pm2_env"].get("pmx_module")]
+                names = [one["name"] for one in entries]
+                return tuple(_supervised(one, alone=names.count(one["name"]) == 1) for one in entries)
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue
     return ()
 
 
 def _supervised(entry: Any, *, alone: bool) -> Supervised:
     """One entry of the list; the instances of one application are told apart by their numbers."""
+    about, number = entry["pm2_env"], int(entry["pm_id"])
     name = clip(str(entry["name"]), _NAME_LENGTH)
-    about = entry["pm2_env"]
-    return Supervised(name if alone else f"{name} {entry['pm_id']}", str(about["status"]), int(about["restart_time"]))
+    return Supervised(
+        number,
+        str(entry["name"]),
+        name if alone else f"{name} {number}",
+        str(about["status"]),
+        int(about["restart_time"]),
+        kept_up=about.get("autorestart", True) is not False and not about.get("cron_restart"),
+    )

@@ -6,7 +6,7 @@ import posixpath
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,7 +127,9 @@ class StagingRun(DryRun):
         """Where every write to the target and its server is noted before it is done, beginning with clearing up."""
         database = self.database()  # which refuses what must never be written to
         named = host_journal.spelled(database.identify())
-        journal = HostJournal.begin(self.remote(), self._backups, self.name, self.run_id, named)
+        journal = HostJournal.begin(
+            self.remote(), self._backups, self.name, self.run_id, named, redact=self.redactor.text
+        )
         self.closing(journal.close)
         if left := way_back.left(database.conninfo):
             with journal.writing(f"dropping what killed runs left: {', '.join(left)}"):
@@ -178,7 +180,9 @@ class StagingRun(DryRun):
 
     @step("Measuring the room for a backup")
     def backup_room(self) -> proof.Room:
-        """Free space on the host against what the backup may need."""
+        """Free space on the host against what the backup may need, once what killed runs left is gone."""
+        if way_back.left(self.database().conninfo):
+            self.journal()
         return proof.room(self.database(), self._backups, size_bytes(self.target.backup.min_free))
 
     def take_backup(self) -> proof.Taken:
@@ -271,10 +275,20 @@ class StagingRun(DryRun):
         typed = list(commands) if commands is not None else told.get("commands", [])
         self.publish(rollback={"host": self.remote().name, "commands": typed, "outcome": outcome, "said": list(said)})
 
-    def replacing(self) -> AbstractContextManager[None]:
-        """Keep other dry runs out while the target is replaced by another database."""
+    @contextmanager
+    def replacing(self) -> Iterator[None]:
+        """Keep other dry runs out while the target is replaced by another database; raises where one has come already.
+
+        What restarted the application may have ended our session in the target, and with it its lock.
+        """
         conninfo = self.database().conninfo
-        return way_in.replacing(way_back.administration(conninfo), conninfo.dbname)
+        with way_in.replacing(way_back.administration(conninfo), conninfo.dbname):
+            try:
+                self._guard.execute("SELECT 1")
+            except psycopg.OperationalError:
+                self._guard = way_in.hold(conninfo, replaced=True)
+                self.closing(self._guard.close)
+            yield
 
     def bring_back(self) -> way_back.BroughtBack:
         """Replace the migrated target by its backup."""

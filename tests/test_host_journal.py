@@ -7,6 +7,7 @@ from sshd import Sshd
 
 from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts import ssh
+from pytest_dryrun.redaction import MASK, Redactor
 from pytest_dryrun.steps.host_journal import HostJournal, left
 
 pytestmark = pytest.mark.live
@@ -51,6 +52,17 @@ def test_a_write_is_noted_before_it_is_done_and_when_it_has_ended(host, there):
     ]
     journal.close()
     assert [] == list(there.iterdir())
+
+
+def test_no_secret_is_noted(host, there):
+    """The file stays where a run is killed."""
+    redact = Redactor(["s3cret-token"]).text
+    journal = HostJournal.begin(host, str(there), "staging", RUN, OURS, redact=redact)
+    with journal.writing("restarting by curl -H s3cret-token"):
+        noted = (there / f".staging-{RUN}.journal").read_text(encoding="utf-8")
+    journal.close()
+
+    assert f"began restarting by curl -H {MASK}\n" in noted
 
 
 def test_what_fails_in_this_very_run_is_told_by_it_and_not_by_the_next(host, there):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,13 +38,26 @@ class HostJournal:
 
     host: SshHost
     path: str
+    redact: Callable[[str], str] = str
     _open: list[str] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, host: SshHost, directory: str, target: str, run_id: str, database: str) -> HostJournal:
-        """Make the folder where it is missing, and the file, which says first which database it is about."""
+    def begin(
+        cls,
+        host: SshHost,
+        directory: str,
+        target: str,
+        run_id: str,
+        database: str,
+        *,
+        redact: Callable[[str], str] = str,
+    ) -> HostJournal:
+        """Make the folder where it is missing, and the file, which says first which database it is about.
+
+        `redact` takes secrets out of whatever is noted.
+        """
         host.make_directory(directory)
-        journal = cls(host, posixpath.join(directory, f".{target}-{run_id}{_ENDING}"))
+        journal = cls(host, posixpath.join(directory, f".{target}-{run_id}{_ENDING}"), redact)
         journal._append(_DATABASE, database, "writing to the target")
         return journal
 
@@ -70,7 +83,7 @@ class HostJournal:
                 self.host.remove(self.path)
 
     def _append(self, word: str, what: str, waits_for_it: str) -> None:
-        line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {word} {' '.join(what.split())}"
+        line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {word} {' '.join(self.redact(what).split())}"
         done = self.host.run(["sh", "-c", _APPEND, "sh", self.path, line], timeout_s=COMMAND_S)
         if done.exit_status:
             raise CommandFailed(

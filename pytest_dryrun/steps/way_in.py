@@ -6,8 +6,9 @@ import dataclasses
 import posixpath
 import re
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +33,11 @@ LOCK = (0x64727972, 0x756E0001)
 # The same while the database itself is replaced, in another one and by the name.
 REPLACING = 0x64727973
 _REPLACED = (
-    "SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid::int8 = %s"
-    " AND objid::int8 = hashtext(current_database())::int8 & 4294967295"
+    "SELECT l.pid, a.usename, a.backend_start::text FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)"
+    " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid::int8 = %s"
+    " AND l.objid::int8 = hashtext(current_database())::int8 & 4294967295"
 )
+_AGAIN_S = 5.0
 # Files of certificates lie on the host; through the verified tunnel the server's certificate says nothing more.
 _CERTIFICATES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "sslpassword")
 _TOOL_FOLDERS = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin", "/opt/homebrew/opt/postgresql@{}/bin")
@@ -211,30 +214,45 @@ def left_by_runs(host: SshHost, directory: str, ending: str) -> Iterator[tuple[s
 def hold(conninfo: Conninfo, *, replaced: bool = False) -> psycopg.Connection[tuple[object, ...]]:
     """Keep every other dry run out of a database for as long as the connection lives.
 
-    `replaced`: it is this run that has replaced it.
+    `replaced`: it is this run that has replaced it; whoever else is in it then is about to be sent away.
+    Raises TargetUnusable, which names who holds it.
     """
-    connection = connect(conninfo)
-    connection.execute("SET idle_session_timeout = 0")
-    row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", LOCK).fetchone()
-    if row is not None and row[0]:
-        if not replaced and connection.execute(_REPLACED, (REPLACING,)).fetchone() is not None:
-            connection.close()
-            raise _held("it is being rolled back")
-        return connection
-    holder = connection.execute(
-        "SELECT a.pid, a.usename, a.client_addr::text, a.backend_start::text FROM pg_locks l"
-        " JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2"
-        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        " AND l.classid::int8 = %s AND l.objid::int8 = %s",
-        LOCK,
-    ).fetchone()
-    connection.close()
-    raise _held("unknown" if holder is None else f"server process {holder[0]} of {holder[1]}, since {holder[3]}")
+    with ExitStack() as until_it_is_ours:
+        connection = until_it_is_ours.enter_context(closing(connect(conninfo)))
+        connection.execute("SET idle_session_timeout = 0")
+        patience = time.monotonic() + (_AGAIN_S if replaced else 0.0)
+        while not _taken(connection, replaced=replaced):
+            if time.monotonic() > patience:
+                raise _held(connection)
+            time.sleep(0.1)
+        until_it_is_ours.pop_all()
+    return connection
 
 
-def _held(who: str) -> TargetUnusable:
+def _taken(connection: psycopg.Connection[tuple[object, ...]], *, replaced: bool) -> bool:
+    """Take the lock, where nobody has it and nobody else replaces the database, before that nor after."""
+    if not replaced and connection.execute(_REPLACED, (REPLACING,)).fetchone():
+        return False
+    (taken,) = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", LOCK).fetchone() or (False,)
+    return bool(taken) and (replaced or not connection.execute(_REPLACED, (REPLACING,)).fetchone())
+
+
+def _held(connection: psycopg.Connection[tuple[object, ...]]) -> TargetUnusable:
+    """Say who holds a database."""
+    replacer = connection.execute(_REPLACED, (REPLACING,)).fetchone()
+    holder = (
+        replacer
+        or connection.execute(
+            "SELECT a.pid, a.usename, a.backend_start::text FROM pg_locks l"
+            " JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2"
+            " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND l.classid::int8 = %s AND l.objid::int8 = %s",
+            LOCK,
+        ).fetchone()
+    )
+    who = "unknown" if holder is None else f"server process {holder[0]} of {holder[1]}, since {holder[2]}"
     return TargetUnusable(
-        f"Another dry run holds this database ({who}).",
+        f"Another dry run {'is rolling back' if replacer else 'holds'} this database ({who}).",
         "Two at once would judge each other's work, so this one did nothing.",
         "Wait for it. Where it was killed, its session ends when the server notices; pg_terminate_backend ends it now.",
     )
@@ -245,7 +263,14 @@ def replacing(admin: Conninfo, name: str) -> Iterator[None]:
     """Keep every other dry run out of the database of this name while it is replaced: no lock in it would last."""
     with closing(connect(admin)) as connection:
         connection.execute("SET idle_session_timeout = 0")
-        connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", (REPLACING, name))
+        query = "SELECT pg_try_advisory_lock(%s, hashtext(%s))"
+        (taken,) = connection.execute(query, (REPLACING, name)).fetchone() or (False,)
+        if not taken:
+            raise TargetUnusable(
+                f"Another dry run is rolling {name!r} back.",
+                "This one did not touch it.",
+                "Wait for it, and look what it came to.",
+            )
         yield
 
 

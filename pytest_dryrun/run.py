@@ -8,7 +8,10 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
+
 from pytest_dryrun.decision import Decision, decide, gate
+from pytest_dryrun.errors import DryRunError
 from pytest_dryrun.judging import Blocked
 from pytest_dryrun.migrations import Migration, Migrations, Status
 from pytest_dryrun.report import document
@@ -19,7 +22,7 @@ from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.rehearsal import Rehearsal, Template, rehearse
 from pytest_dryrun.steps.rollback import RolledBack
 from pytest_dryrun.survey import Survey
-from pytest_dryrun.values import CheckRecord, CheckSpec, Outcome
+from pytest_dryrun.values import CheckRecord, CheckSpec, Outcome, Severity
 
 
 class DryRun(Survey, ABC):
@@ -112,9 +115,13 @@ class DryRun(Survey, ABC):
 
     @step("Applying the pending migrations to the target")
     def applied(self) -> application.Applied:
-        """The deployment; nothing is touched unless every blocking check of sections 1 to 4 holds in this very run."""
+        """The deployment; nothing is touched unless every blocking check of sections 1 to 4 holds in this very run.
+
+        Nor unless the way back was walked: what section 8 tells of the copy is found out before the target changes.
+        """
         self.hold_gate()
         self.rehearsed()
+        self._hold_way_back()
         pending = self.status().pending
         self._hold_files(pending)
         with self.deploying():
@@ -143,6 +150,16 @@ class DryRun(Survey, ABC):
         if against:
             words = [f"{spec.number} {spec.slug} ({self._outcome(spec)})" for spec in against]
             raise Blocked(f"blocked by {', '.join(words)}: the target was not touched")
+
+    def _hold_way_back(self) -> None:
+        """Raise Blocked unless the migrated copy could be replaced by the backup."""
+        try:
+            findings = self.rollback().findings
+        except (DryRunError, psycopg.Error) as error:  # kept by the step, and told by the check of the rollback
+            why = str(error).strip().splitlines()[0]
+            raise Blocked(f"blocked by rollback-restores, the target was not touched: {why}") from error
+        if blockers := [finding.message for finding in findings if finding.severity is Severity.BLOCKER]:
+            raise Blocked(f"blocked by rollback-rows-match, the target was not touched: {blockers[0]}")
 
     def _hold_files(self, rehearsed: Sequence[Migration]) -> None:
         """Raise Blocked where the folder is no longer what was rehearsed."""

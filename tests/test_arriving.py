@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import time
 import uuid
 from collections.abc import Callable
@@ -15,12 +16,14 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from needs import require
 from psycopg import sql
 from sshd import Sshd
 from test_catalog_restore import RICH
 
 from pytest_dryrun.errors import CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.hosts import ssh
+from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import connect
 from pytest_dryrun.steps import arriving, from_host, proof
 from pytest_dryrun.steps.arriving import Arriving
@@ -102,7 +105,7 @@ def test_a_file_comes_in_while_it_is_written(follow, tmp_path):
 @pytest.mark.parametrize("head", [100, 40_000, 5_000_000], ids="the first {} bytes".format)
 def test_what_is_written_anew_at_the_beginning_is_fetched_anew(follow, tmp_path, monkeypatch, head):
     """However much of it, up to the whole file; whoever reads meanwhile has what stood there first."""
-    monkeypatch.setattr(arriving, "_HEAD_BYTES", 1000)
+    monkeypatch.setattr(arriving, "_HEADS_BYTES", (1000, 100_000))
     part, final = map(Path, names(tmp_path))
     first, then = os.urandom(5_000_000), os.urandom(head)
     part.write_bytes(first)
@@ -148,12 +151,13 @@ def test_a_copy_that_is_not_the_file_is_refused(follow, tmp_path, host, monkeypa
 
     with follow() as one, pytest.raises(CommandFailed, match=r"arrived changed: SHA-256 \w{64}, expected \w{64}\."):
         one.complete()
+    assert not one.failed.is_set()
 
     assert [] == list((tmp_path / "here").iterdir())
 
 
 def test_a_connection_that_is_lost_is_told_as_such(tmp_path):
-    """Nothing is unknown: the file was only read."""
+    """Nothing is unknown: the file was only read; and who followed it there does not stay for ever."""
     server = Sshd(tmp_path / "sshd")
     server.start()
     Path(names(tmp_path)[0]).write_bytes(b"half")
@@ -164,14 +168,35 @@ def test_a_connection_that_is_lost_is_told_as_such(tmp_path):
             with pytest.raises(CommandFailed) as caught:
                 one.complete()
         assert host.lost
+    wait_for(lambda: not followers(tmp_path))
     server.stop()
-    Path(names(tmp_path)[0]).unlink()  # so that the shell that was cut off ends
 
     assert "final on" in caught.value.what
     assert "could not be copied to" in caught.value.what
     assert ": the connection was lost." in caught.value.what
     assert "The copy here is not complete." == caught.value.means
     assert not (tmp_path / "copy").exists()
+
+
+def test_a_copy_that_finds_no_room_ends_the_dump(disposable, database, host, tmp_path):
+    """Nobody waits an hour for a dump whose copy has failed long ago."""
+    require(os.geteuid() == 0, "only root can make a small file system")
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "none", str(small)], check=True)
+    try:
+        with connect(database) as connection:
+            connection.execute("CREATE TABLE public.t AS SELECT md5(i::text) FROM generate_series(1, 20000) i")
+        waiting = ["sh", "-c", '"$@"; sleep 1000', "sh"]
+        slow = TargetDatabase(database, host, lambda name: [*waiting, *disposable.tool(name)], database)
+        dump = from_host.there(host, slow, str(tmp_path / "there"), "a.dump", small / "copy", timeout_s=60)
+        with pytest.raises(CommandFailed, match=r"could not be copied to .*: No space left on device"):
+            proof.take(slow, dump, timeout_s=60)
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+    assert [] == list((tmp_path / "there").iterdir())
+    assert [] == followers(tmp_path)
 
 
 # ---- restored meanwhile
@@ -247,6 +272,57 @@ def test_a_dump_is_restored_while_it_comes_in_and_equals_the_target(disposable, 
     _, findings = proof.compare(taken, restored.conninfo, timeout_s=60)
     [found] = [one.message for one in findings if one.severity is Severity.BLOCKER]
     assert "public.large: the values of text differ" in found
+
+
+INDEXED = """
+SET ROLE {role}; CREATE TABLE public.mail (a text); INSERT INTO public.mail VALUES ('A');
+CREATE INDEX mail_low ON public.mail (public.low(a)); RESET ROLE;
+"""
+LATE = f"""
+CREATE SCHEMA hidden; GRANT USAGE ON SCHEMA hidden TO {{role}};
+CREATE FUNCTION hidden.low(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT lower($1)';
+CREATE FUNCTION public.low(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN hidden.low($1); END';
+{INDEXED}
+"""
+LAST = f"""
+CREATE FUNCTION public.low(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN lower($1); END';
+{INDEXED}
+REVOKE EXECUTE ON FUNCTION public.low(text) FROM PUBLIC;
+"""
+
+
+@pytest.mark.parametrize(
+    ("schema", "refusal"),
+    [(LATE, "permission denied for schema hidden"), (LAST, "")],
+    ids=["a grant that comes too late", "a grant that is taken away last"],
+)
+def test_what_comes_in_is_restored_in_the_order_of_a_whole_restore(
+    disposable, database, loading, tmp_path, schema, refusal
+):
+    """Where one of them fails for a grant, the way back would: both do, or neither."""
+    role = f"r_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(**database.parameters(), autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role}; GRANT CREATE ON SCHEMA public TO {role}")
+        connection.execute(schema.format(role=role))
+    here = TargetDatabase(database, disposable.host, disposable.tool, database)
+    taken = proof.take(here, proof.here(here, tmp_path, "a.dump", 60), timeout_s=60)
+    loading.begin(taken.shape, iter([taken.path.read_bytes()]))
+    ways = (
+        lambda: proof.restore(disposable, taken, f"{loading.name}_whole", timeout_s=60),
+        lambda: proof.loaded(taken, loading, timeout_s=60),
+    )
+    try:
+        for way in ways:
+            if refusal:
+                with pytest.raises(DryRunError, match=f"could not be restored: .*{refusal}"):
+                    way()
+            else:
+                assert [] == blocking(way())
+    finally:
+        databases.drop(disposable.conninfo, f"{loading.name}_whole")
+        databases.drop(disposable.conninfo, loading.name)
+        with psycopg.connect(**database.parameters(), autocommit=True) as connection:
+            connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 def test_a_dump_that_breaks_off_does_not_restore(disposable, target, loading, tmp_path):

@@ -647,6 +647,11 @@ def test_a_smoke_command_that_proves_nothing(with_configuration, command, says):
     assert walk.run.records["smoke-command"].outcome is Outcome.FAILED
 
 
+def second(data: bytes) -> bytes:
+    """Another value in one row."""
+    return one_bit(data, b"\tcustomer 477")
+
+
 @red("rollback-restores", "rollback-rows-match")
 def test_a_way_back_that_does_not_lead_back(disposable, tmp_path):
     """A backup that was changed before the migrated copy was replaced by it is found out in the rows.
@@ -654,7 +659,7 @@ def test_a_way_back_that_does_not_lead_back(disposable, tmp_path):
     A disk that lies from the first byte on shows the checksum that was written.
     """
     with walking(write(tmp_path), disposable) as walk:
-        spoiled(walk, lambda data: one_bit(data, b"\tcustomer 477"), "--compress=0")
+        spoiled(walk, second, "--compress=0")
         taken = walk.run.backup()
         lied = replace(taken.archive, sha256=backup.checksum(taken.path))
         walk.done(backup=replace(taken, archive=lied))
@@ -677,6 +682,25 @@ def test_a_backup_that_changes_after_the_way_back_was_walked(disposable, tmp_pat
             file.write(b"x")
         assert "is no longer the file that was restored" in failed(walk.check("rollback-restores"))
         assert not walk.decision().go
+
+
+@red("migrations-applied", "rollback-restores", "rollback-rows-match")
+@pytest.mark.parametrize("cut", [False, True], ids=["other rows", "not whole"])
+def test_no_target_is_migrated_without_a_way_back(disposable, tmp_path, cut):
+    """Whether the backup leads back is known before anything is applied, whatever sections 1 to 4 said."""
+    with walking(write(tmp_path), disposable) as walk:
+        spoiled(walk, (lambda data: data[: len(data) * 3 // 4]) if cut else second, "--compress=0")
+        taken = walk.run.backup()
+        walk.done(backup=replace(taken, archive=replace(taken.archive, sha256=backup.checksum(taken.path))))
+        walk.passed(1, 2, 3, 4)
+        record = walk.check("migrations-applied")
+        slug = "rollback-restores" if cut else "rollback-rows-match"
+        assert record.outcome is Outcome.BLOCKED
+        assert record.reason.startswith(f"blocked by {slug}, the target was not touched: ")
+        assert not walk.run.parts.get("target_migrated")
+        assert walk.run.read_status().pending
+        walk.sections(8)
+        failed(walk.run.records[slug])
 
 
 @red("rollback-health")

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.postgres.spread import spread
@@ -136,9 +137,9 @@ def test_a_dump_that_fails_gives_up_the_fingerprint_beside_it(disposable: Dispos
     waiting = "wait_event_type = 'Lock'"
     write = proof.here(target, tmp_path, "never.dump", LONG_S)
 
-    def dump(snapshot_id: str) -> Any:
+    def dump(snapshot_id: str, shape: databases.Shape) -> Any:
         until(database, 1, waiting)
-        return write(snapshot_id)
+        return write(snapshot_id, shape)
 
     with connect(database) as connection:
         connection.execute("CREATE TABLE public.held (id int)")

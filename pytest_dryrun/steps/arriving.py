@@ -15,22 +15,24 @@ from pytest_dryrun.postgres import backup
 if TYPE_CHECKING:
     from pytest_dryrun.hosts.ssh.host import SshHost
 
-# Its name as long as it is written, and its name then; the descriptor keeps the place up to which it was read.
+# Its name as long as it is written, and its name then; the descriptor keeps the place up to which it was read. Where
+# the connection is cut, nobody ends this: it looks whether whoever started it is still there.
 _FOLLOW = """
-until [ -e "$1" ] || [ -e "$2" ]; do sleep 0.1; done
+pause() { kill -s 0 "$PPID" 2>/dev/null || [ -e "/proc/$PPID" ] || exit 1; sleep 0.1 2>/dev/null || sleep 1; }
+until [ -e "$1" ] || [ -e "$2" ]; do pause; done
 command exec 3<"$1" || exec 3<"$2"
-while [ -e "$1" ]; do cat <&3; sleep 0.1; done
+while [ -e "$1" ]; do cat <&3; pause; done
 cat <&3
 """
 # pg_dump writes its table of contents first, and once more at the end, when it knows where each table's rows stand
-# (PostgreSQL's pg_backup_custom.c, _CloseArchive). How long it is, is not known; too little, and more is fetched.
-_HEAD_BYTES = 1 << 20
-_FURTHER = 8
+# (PostgreSQL's pg_backup_custom.c, _CloseArchive). How long it is, is not known.
+_HEADS_BYTES = (1 << 20, 1 << 23)
 
 
 class Arriving:
     """Follows a file that is written on a host as `part` and then called `final`, and copies it here meanwhile.
 
+    `timeout_s` is how long the file may be written, and how long the rest of it may take to come then.
     Left before `complete`, it leaves no copy.
     """
 
@@ -42,6 +44,8 @@ class Arriving:
         self._timeout_s = timeout_s
         self._whole = threading.Event()
         self._left = threading.Event()
+        self.failed = threading.Event()
+        """Set when the copy cannot become whole any more: `complete` says why."""
 
     def __enter__(self) -> Self:
         self._copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,61 +68,61 @@ class Arriving:
         """
         with self._copy.open("rb") as file:
             while True:
-                whole = self._whole.is_set()  # asked first: what was written before is read
+                left = self._left.is_set()  # asked before the other: a copy that is whole is left, too
+                whole = self._whole.is_set()  # asked before the file: what was written before is read
                 if chunk := file.read(backup.CHUNK):
                     yield chunk
                 elif whole:
                     return
-                elif self._left.is_set():
+                elif left:
                     raise CancelledError
                 else:
                     yield b""
 
     def complete(self) -> str:
-        """Wait for the rest of the file, which has its final name, and give its SHA-256, the same on both sides."""
+        """Wait for the rest of the file, which has its final name, and give its SHA-256, the same on both sides.
+
+        Where it differs by more than its beginning from what came, all of it is fetched again.
+        """
         self._following.result()
-        there = self._host.sha256(self._final)
-        size, head = self._copy.stat().st_size, _HEAD_BYTES
-        while (here := self._renewed(head)) != there:
-            if head >= size:
-                raise CommandFailed(
-                    f"{self._final} on {self._host.name}, copied to {self._copy}, arrived changed: SHA-256 {here},"
-                    f" expected {there}.",
-                    "The copy was removed; the original is untouched.",
-                    "Run again; if it happens again, look at the disk, or at what writes to the file meanwhile.",
-                )
-            head *= _FURTHER
+        with self._told():
+            there = self._host.sha256(self._final)
+            for size_bytes in _HEADS_BYTES:
+                self._renew(size_bytes)
+                if backup.checksum(self._copy) == there:
+                    break
+            else:
+                there = self._host.get(self._final, self._copy)
         self._whole.set()
-        return here
+        return there
 
     def _follow(self) -> None:
         argv = ["sh", "-c", _FOLLOW, "sh", self._part, self._final]
-        with (
-            self._told(),
-            self._host.stream(argv, timeout_s=self._timeout_s, stop=self._left) as chunks,
-            self._copy.open("wb", buffering=0) as file,
-        ):
-            for chunk in chunks:
-                file.write(chunk)
+        try:
+            with (
+                self._told(),
+                self._host.stream(argv, timeout_s=2 * self._timeout_s, stop=self._left) as chunks,
+                self._copy.open("wb", buffering=0) as file,
+            ):
+                for chunk in chunks:
+                    file.write(chunk)
+        except BaseException:
+            self.failed.set()
+            raise
 
-    def _renewed(self, size_bytes: int) -> str:
-        """Copy the beginning of the final file over that of the copy, and give what the copy adds up to."""
+    def _renew(self, size_bytes: int) -> None:
+        """Copy the beginning of the final file over that of the copy."""
         argv = ["head", "-c", str(size_bytes), "--", self._final]
-        with (
-            self._told(),
-            self._host.stream(argv, timeout_s=self._timeout_s) as chunks,
-            self._copy.open("r+b") as file,
-        ):
+        with self._host.stream(argv, timeout_s=self._timeout_s) as chunks, self._copy.open("r+b") as file:
             for chunk in chunks:
                 file.write(chunk)
-        return backup.checksum(self._copy)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
         except (CommandFailed, OSError) as error:
-            lost = self._host.lost and "the connection was lost"
+            lost = "the connection was lost" if self._host.lost else ""
             reason = lost or (error.what if isinstance(error, CommandFailed) else error.strerror or str(error))
             raise CommandFailed(
                 f"{self._final} on {self._host.name} could not be copied to {self._copy}: {reason.rstrip('.')}.",

@@ -6,7 +6,10 @@ import io
 import posixpath
 import secrets
 import tarfile
+import threading
 import time
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -187,7 +190,8 @@ def there(
         with Arriving(host, part, final, copy, timeout_s=timeout_s) as arriving:
             if loading is not None:
                 loading.begin(shape, arriving.pieces())
-            _write(host, database, snapshot_id, part, final, timeout_s=timeout_s)
+            with suppress(CancelledError):  # whose reason is told next
+                _write(host, database, snapshot_id, part, final, timeout_s=timeout_s, stop=arriving.failed)
             dump_ms = (time.perf_counter() - began) * 1000
             digest = arriving.complete()
         return backup.Backup(copy, copy.stat().st_size, digest, dump_ms, kept, kept_at)
@@ -196,7 +200,14 @@ def there(
 
 
 def _write(
-    host: SshHost, database: TargetDatabase, snapshot_id: str, part: str, final: str, *, timeout_s: float
+    host: SshHost,
+    database: TargetDatabase,
+    snapshot_id: str,
+    part: str,
+    final: str,
+    *,
+    timeout_s: float,
+    stop: threading.Event | None = None,
 ) -> None:
     """Let pg_dump write a file, which has its final name when it is whole; one that fails leaves nothing behind."""
     options = [*backup.arguments(snapshot_id), f"--file={part}"]
@@ -208,7 +219,7 @@ def _write(
     argv = ["sh", "-c", script, "sh", part, final, *database.tool("pg_dump"), *options]
     written = False
     try:
-        done = host.run(argv, timeout_s=timeout_s, env=environment)
+        done = host.run(argv, timeout_s=timeout_s, env=environment, stop=stop)
         written = done.exit_status == 0
     finally:
         if not written and not host.lost:

@@ -71,15 +71,17 @@ class SshHost:
         timeout_s: float,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        stop: threading.Event | None = None,
     ) -> Completed:
         """Run a command to its end; of each stream at most the last 64 MiB are kept, and a first line says so.
 
         `env` never shows in the process list there. A child that stays in the background is not waited for.
+        Whoever sets `stop` ends it early, with CancelledError.
         Raises CommandFailed, "state unknown" in its words, when the connection was lost meanwhile.
         """
         streams = {STDOUT: Kept(), STDERR: Kept()}
         began = time.monotonic()
-        with Execution(self._link, argv, timeout_s=timeout_s, env=env, cwd=cwd) as execution:
+        with Execution(self._link, argv, timeout_s=timeout_s, env=env, cwd=cwd, stop=stop) as execution:
             for number, chunk in execution.chunks():
                 streams[number].add(chunk)
             status = execution.exit_status()

@@ -15,7 +15,10 @@ def test_migration_status(status, status_command, record):
     record.fact("Applied", len(status.applied))
     record.fact("Tool", f"{status.tool} {status.version}".strip())
     record.fact("A file is executed", f"{status.mode}: {status.mode_reason}")
-    record.judge([*status.findings, *status_command.findings(status)])
+    answer = status_command.ask(status)
+    if answer.said:
+        record.fact("Status command", f"{status_command.command}\n{answer.said}")
+    record.judge([*status.findings, *answer.findings])
 
 
 @check("pending-migrations", criterion="migrations-applied")

@@ -4,7 +4,7 @@ from pytest_dryrun import check
 
 
 @check("migrations-applied", criterion="migrations-applied")
-def test_migrations_applied(applied, status, record):
+def test_migrations_applied(applied, status, target, record):
     """Every pending migration is applied to the target.
 
     Tried only when every blocking check of sections 1 to 4 passed in this very run.
@@ -14,6 +14,8 @@ def test_migrations_applied(applied, status, record):
     record.fact("Applied", list(applied.names))
     record.fact("Seconds", round(applied.duration_ms / 1000, 2), "s")
     record.fact("Warnings", list(applied.warnings))
+    if applied.output:
+        record.fact("Deploy command", f"{target.migrations.deploy}\n{applied.output}")
     record.judge(applied.failures)
     expected = [migration.name for migration in status.pending]
     assert list(applied.names) == expected, f"pending were {expected}, applied are {list(applied.names)}"
@@ -27,7 +29,10 @@ def test_status_after_apply(status_after, status_command, record):
     """
     record.fact("Current migration", status_after.current or "none")
     record.fact("Pending", [migration.name for migration in status_after.pending])
-    record.judge([*status_after.findings, *status_command.findings(status_after)])
+    answer = status_command.ask(status_after)
+    if answer.said:
+        record.fact("Status command", f"{status_command.command}\n{answer.said}")
+    record.judge([*status_after.findings, *answer.findings])
     assert not status_after.pending, "still pending: " + ", ".join(migration.name for migration in status_after.pending)
 
 

@@ -93,7 +93,8 @@ class StagingRun(DryRun):
         host = self.remote()
         user = host.name.partition("@")[0]
         url, text = way_in.credentials(host, self._directory, self.target.database, user=user)
-        self.redactor.add(url.conninfo.password)
+        for secret in url.secrets:
+            self.redactor.add(secret)
         self.redactor.add(text)
         self.redactor.add(urlsplit(text).netloc.rpartition("@")[0].partition(":")[2])  # as the file spells it
         conninfo = way_in.tunnelled(host, url.conninfo)

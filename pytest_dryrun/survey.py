@@ -220,6 +220,7 @@ class Survey(Journal, ABC):
             settings.timeout_s,
             database.conninfo.dbname,
             f"{database.tool_conninfo.host}:{database.tool_conninfo.port}",
+            must_name=settings.by_prisma_cli and self.target.role == "staging",
         )
 
     @step("Asking Prisma for its own difference")

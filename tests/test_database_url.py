@@ -101,6 +101,7 @@ def test_prisma_gets_its_own_parameters_back():
         ("postgresql://app:s3cret@db/shop?nonsense=1", "'nonsense'"),
         ("postgresql://app:s3cret@db/shop?sslmode=a&sslmode=b", "twice"),
         ("postgresql://app:s3cret@db:6543/shop?pgbouncer=true", "pooler"),
+        ("postgresql://app:s3cret@db/shop?service=main", "'service' leads to a file that only the host reads"),
     ],
     ids=[
         "empty",
@@ -115,6 +116,7 @@ def test_prisma_gets_its_own_parameters_back():
         "unknown parameter",
         "parameter twice",
         "pooler",
+        "service file",
     ],
 )
 def test_what_is_refused(text, says):
@@ -123,3 +125,16 @@ def test_what_is_refused(text, says):
         read(text)
     assert says in str(refused.value)
     assert "s3cret" not in str(refused.value)
+
+
+def test_a_certificate_is_prismas_or_libpqs():
+    """Without a key it is what Prisma calls `sslcert`, the server's own, which libpq would take for a client's."""
+    prismas = read("postgresql://app:pw@db/shop?sslcert=ca.pem&sslidentity=id.p12&sslpassword=s3cret")
+    libpqs = read("postgresql://app:pw@db/shop?sslcert=me.crt&sslkey=me.key&sslpassword=s3cret")
+
+    assert () == prismas.conninfo.options
+    assert {"sslcert": "ca.pem", "sslidentity": "id.p12", "sslpassword": "s3cret"} == prismas.prisma
+    assert (("sslcert", "me.crt"), ("sslkey", "me.key"), ("sslpassword", "s3cret")) == libpqs.conninfo.options
+    for found in (prismas, libpqs):
+        assert ("pw", "s3cret") == found.secrets
+        assert "s3cret" not in repr(found)

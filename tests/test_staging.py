@@ -274,7 +274,8 @@ def test_a_backup_that_changes_on_the_host(stand, disposable, tmp_path):
 
 def test_a_link_that_is_cut_while_deploying(stand, start, tmp_path):
     """The state is unknown, and the page says so; a following run finds everything as it is."""
-    slow = 'deploy = "sleep 60"\nstatus = "false"  # something is pending'
+    pending = r"""status = "sh -c 'echo PostgreSQL database \\\"edfinance\\\"; false'" """
+    slow = f'deploy = "sleep 60"\n{pending}'
     (tmp_path / "dryrun.toml").write_text(configuration(stand, migrations=slow), encoding="utf-8")
     run = start(tmp_path)
     wait_for(stand, "sleep 60")

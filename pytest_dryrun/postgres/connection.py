@@ -35,7 +35,7 @@ FROM ROWS FROM (pg_catalog.unnest(%s::pg_catalog.text[]), pg_catalog.unnest(%s::
 
 @dataclass(frozen=True, slots=True)
 class Conninfo:
-    """Where a database is and who we are there; the password never shows in `repr`.
+    """Where a database is and who we are there; no password ever shows in `repr`.
 
     `host` is a name, an address or a socket directory. `options` are further libpq parameters.
     """
@@ -45,7 +45,7 @@ class Conninfo:
     user: str
     dbname: str
     password: str = field(default="", repr=False)
-    options: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def database(self, dbname: str) -> Conninfo:
         """The same server and user, another database."""

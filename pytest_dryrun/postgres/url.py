@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from psycopg import pq
@@ -31,6 +31,11 @@ PRISMA_ONLY = frozenset(
         "max_connection_lifetime",
     }
 )
+# In Prisma's sense these are the server's certificate and the password of its own PKCS 12 file (its manual, as above);
+# libpq's are a client's, and come with its key.
+_CERTIFICATE = ("sslcert", "sslpassword")
+# Files of the host that say where the database is, or who we are: nobody here reads them.
+_UNREAD = ("service", "servicefile")
 _MEANS = "Without credentials nothing can be reached, so nothing was touched."
 _FIRST_PORT, _LAST_PORT = 1, 65535
 
@@ -41,7 +46,13 @@ class DatabaseUrl:
 
     conninfo: Conninfo
     schema: str
-    prisma: Mapping[str, str]
+    prisma: Mapping[str, str] = field(repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown of it."""
+        other = (self.prisma.get("sslpassword", ""), dict(self.conninfo.options).get("sslpassword", ""))
+        return tuple(secret for secret in (self.conninfo.password, *other) if secret)
 
 
 def parse(text: str, *, name: str, user: str) -> DatabaseUrl:
@@ -69,13 +80,16 @@ def parse(text: str, *, name: str, user: str) -> DatabaseUrl:
     who = query.pop("user", "") or unquote(login_user) or user
     dbname = query.pop("dbname", "") or unquote(split.path.removeprefix("/")) or who
     secret = query.pop("password", "") or unquote(password)
-    prisma = {key: query.pop(key) for key in list(query) if key in PRISMA_ONLY}
+    only = PRISMA_ONLY if "sslkey" in query else PRISMA_ONLY.union(_CERTIFICATE)
+    prisma = {key: query.pop(key) for key in list(query) if key in only}
     if prisma.get("pgbouncer") == "true":
         raise ConfigurationError(
             f"{name} goes through a pooler (pgbouncer=true).",
             "Locks, snapshots and session settings do not survive one, so nothing was touched.",
             "Name the variable with the direct URL in [database] variable.",
         )
+    if named := next((key for key in _UNREAD if key in query), ""):
+        raise _wrong(name, f"its parameter {named!r} leads to a file that only the host reads; write out what it says")
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     if unknown := sorted(set(query) - known):
         raise _wrong(name, f"neither libpq nor Prisma knows its parameter {unknown[0]!r}")

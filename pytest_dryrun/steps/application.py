@@ -17,6 +17,7 @@ from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.postgres.shapes import read_shapes
 from pytest_dryrun.postgres.snapshot import reader, unreadable
+from pytest_dryrun.probes.smoke import tail
 from pytest_dryrun.rehearsal.effects_defaults import DefaultReadback, columns_default_readback, default_findings
 from pytest_dryrun.rehearsal.effects_foreign_keys import checked_by_restore, invalid, orphans
 from pytest_dryrun.rehearsal.effects_rows import is_bookkeeping
@@ -33,6 +34,7 @@ class Applied:
     """What the deployment did to the target; `counters_before` are the tables' tuple counters just before it.
 
     `counted_s` is the time from that reading to the one of `counters_after`: others may have written all along.
+    `output` are the last lines of what the deploy command printed, where it is one.
     """
 
     names: tuple[str, ...]
@@ -44,6 +46,7 @@ class Applied:
     sequences_before: Positions
     counters_after: Counters
     counted_s: float
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,10 @@ def apply(
     names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     failures: tuple[Finding, ...] = ()
+    output = ""
     try:
         done = migrations.deploy(database.conninfo, timeout_s=timeout_s)
-        names, warnings = done.applied, (*done.warnings, *done.notices)
+        names, warnings, output = done.applied, (*done.warnings, *done.notices), tail(done.output)
     except MigrationFailed as error:
         names, left = _left_behind(database, migrations, before)
         failures = (failure_finding(error), left)
@@ -97,7 +101,7 @@ def apply(
     # Settled: what the deployment itself reports late would pass for others' work.
     after = {} if failures else tuple_counters(database.conninfo, settled_s=SETTLED_S, timeout_s=COUNTERS_S)
     counted_s = time.monotonic() - counted_at
-    return Applied(names, duration_ms, warnings, failures, counters, prints, sequences, after, counted_s)
+    return Applied(names, duration_ms, warnings, failures, counters, prints, sequences, after, counted_s, output)
 
 
 def _left_behind(database: TargetDatabase, migrations: Migrations, before: Status) -> tuple[tuple[str, ...], Finding]:

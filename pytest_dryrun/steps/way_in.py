@@ -38,8 +38,12 @@ _REPLACED = (
     " AND l.objid::int8 = hashtext(current_database())::int8 & 4294967295"
 )
 _AGAIN_S = 5.0
-# Files of certificates lie on the host; through the verified tunnel the server's certificate says nothing more.
-_CERTIFICATES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "sslpassword")
+# Files of certificates and of passwords lie on the host; through the verified tunnel the server's certificate says
+# nothing more. How long is waited is our own business.
+_NOT_HERE = frozenset(
+    {"sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "sslpassword", "passfile"}
+    | {"hostaddr", "connect_timeout", "application_name"}
+)
 _TOOL_FOLDERS = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin", "/opt/homebrew/opt/postgresql@{}/bin")
 
 
@@ -67,10 +71,10 @@ def tunnelled(host: SshHost, there: Conninfo) -> Conninfo:
 
     SSH leads to addresses alone: a socket's server is asked for at the host's own, and `same_database` has to prove it.
     """
-    options = {key: value for key, value in there.options if key not in (*_CERTIFICATES, "application_name")}
+    options = {key: value for key, value in there.options if key not in _NOT_HERE}
     if options.get("sslmode", "").startswith("verify-"):
         options["sslmode"] = "require"
-    address = LOOPBACK if there.is_socket else there.host
+    address = dict(there.options).get("hostaddr") or (LOOPBACK if there.is_socket else there.host)
     port = host.forward(address, there.port)
     conninfo = replace(there, host=LOOPBACK, port=port, options=tuple(sorted(options.items())))
     try:

@@ -242,7 +242,8 @@ class Serving:
         self.run.migrated()
         self.latency()
         measured = self.sampler().stop()
-        self.run.publish(resources=measured.groups, load=measured.load)
+        drawn = measured.whole or measured
+        self.run.publish(resources=drawn.groups, load=drawn.load, resources_of_run=measured.whole is not None)
         return performance.consumption(measured, self.target.performance)
 
     def open_bugs(self) -> tuple[str, ...]:

@@ -51,7 +51,8 @@ class StagingRun(DryRun):
         self._backups = posixpath.join(self._directory, self.target.backup.directory)
         self._counters: Counters = {}
         self._counted_at = 0.0
-        self.before_deploying: Callable[[], object] | None = None
+        self.when_logged_in: Callable[[], object] = lambda: None
+        self.before_deploying: Callable[[], object] = lambda: None
         self._loads: Loading | None = None
 
     @property
@@ -79,6 +80,7 @@ class StagingRun(DryRun):
         host = self.remote()
         with suppress(DryRunError):  # kept by the step, and raised again for the check that asks
             self.log_marks()
+        self.when_logged_in()
         system = host.run(["uname", "-srm"], timeout_s=way_in.COMMAND_S).stdout.strip()
         return Access(host.name, host.address, host.host_key, system)
 
@@ -252,8 +254,7 @@ class StagingRun(DryRun):
     @contextmanager
     def deploying(self) -> Iterator[None]:
         """Time the application as it is, and tell the way back while there is one to tell."""
-        if self.before_deploying is not None:
-            self.before_deploying()
+        self.before_deploying()
         self.log_marks()
         if changed := self.backup().changed():
             raise Blocked(f"blocked, the target was not touched: {changed}")

@@ -40,6 +40,7 @@ class StagingServing(Serving):
 
     def __init__(self, run: StagingRun) -> None:
         super().__init__(run)
+        run.when_logged_in = self.watch
         run.before_deploying = self._before_deploying
         self._asked_at: Any = None
 
@@ -140,11 +141,18 @@ class StagingServing(Serving):
         return super().client()
 
     @step("Watching memory and CPU of the host")
-    def sampler(self) -> Sampler:
-        """Watches the whole host."""
+    def watch(self) -> HostSampler:
+        """Watches the whole host, from the login on."""
         sampler = HostSampler(self.run.remote(), self.target.api.base_url)
         sampler.start()
         self.run.closing(sampler.end)
+        return sampler
+
+    @step("Beginning to judge memory and CPU of the host")
+    def sampler(self) -> Sampler:
+        """The same; what is judged begins when the migrated target is first used."""
+        sampler = self.watch()
+        sampler.mark()
         return sampler
 
     @step("Running the smoke command")

@@ -188,6 +188,27 @@ def test_what_an_api_did_before_it_listened_is_in_the_rest():
     assert (0.75, 1.25) == (books.api.account.used_s, books.rest.used_s)
 
 
+def test_what_is_judged_begins_at_the_mark(port):
+    """What came before is drawn, and counts for nothing; without a mark there is nothing else."""
+    burning = "import time; end = time.monotonic() + 3.5\nwhile time.monotonic() < end: pass"
+    with sampling(LocalHost(), f"http://127.0.0.1:{port}") as sampler:
+        subprocess.run([sys.executable, "-c", burning], check=True)
+        sampler.mark()
+        time.sleep(TWO_LOOKS_S)
+        measured = sampler.stop()
+    assert measured.whole is not None
+    assert names(measured) == names(measured.whole)
+    judged, drawn = measured.groups[-1], measured.whole.groups[-1]
+    assert used_s(drawn) > 3 > used_s(judged) + 1
+    assert measured.whole.samples > measured.samples > 1
+    assert measured.whole.duration_ms > 3500
+    assert 0 == judged.series[0][0] == drawn.series[0][0]
+    assert len(measured.whole.load.series) == measured.whole.samples
+    with sampling(LocalHost()) as sampler:
+        time.sleep(TWO_LOOKS_S)
+        assert sampler.stop().whole is None
+
+
 def test_what_somebody_burns_is_seen(port):
     """A busy process raises the mean, figures are within the machine's, and no sampling command stays behind."""
     with sampling(LocalHost(), f"http://127.0.0.1:{port}") as sampler:

@@ -159,7 +159,9 @@ def test_memory_and_cpu_say_whose_and_why_not() -> None:
     assert "Not measured: the host shows the login user no processes of other users (hidepid)." in section
     assert "Load average of the last minute: 0.50 at the end, 1.38 at its peak, on 4 cores" in section
     assert 1 == Page(page.render(samples.go())).values("aria-label").count("Load average, peak 1.38")
-    document = samples.go()
+    assert "While the smoke and latency checks ran; CPU in percent of one core" in section
+    document = samples.go() | {"resources_of_run": True}
+    assert "Through the whole run (what 9.4 and 9.5 judge begins" in Page(page.render(document)).text
     document["resources"][2]["memory_peak_bytes"] = 4096
     assert "Measured in part: the host shows" in Page(page.render(document)).text
 

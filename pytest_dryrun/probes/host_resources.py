@@ -1,11 +1,11 @@
-"""Memory, processor time and load of a whole host, sampled there from /proc and read here while the checks run."""
+"""Memory, processor time and load of a whole host, sampled there from /proc and read here while a run goes on."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pytest_dryrun.errors import CommandFailed, TargetUnusable
 from pytest_dryrun.hosts import Host
@@ -83,7 +83,7 @@ class HostSampler:
     """Samples a host from `start` to `stop`, once a second, by one command that stays.
 
     The API's processes are those that serve the port of `base_url` there. Whose a process is that nobody can tell is
-    not guessed: it is in the rest, which says so by its name.
+    not guessed: it is in the rest, which says so by its name. What is judged begins at `mark`.
     """
 
     def __init__(self, host: Host, base_url: str = "") -> None:
@@ -92,8 +92,9 @@ class HostSampler:
         self._door: Door | None = door(base_url) if base_url else None
         self._ended = threading.Event()
         self._first = threading.Event()
+        self._marking = False
         self._thread = threading.Thread(target=self._watch, name="dryrun-host-resources", daemon=True)
-        self._books = _Books()
+        self._books = self._whole = _Books()
         self._cores = 1
         self._failure = ""
         self._began = 0.0
@@ -104,6 +105,14 @@ class HostSampler:
         self._thread.start()
         self._first.wait(timeout=15)
 
+    def mark(self) -> None:
+        """Let what `stop` tells begin here; all from `start` on is its `whole` then."""
+        self._began = time.monotonic()
+        self._first.clear()
+        self._marking = True
+        if self._thread.is_alive():
+            self._first.wait(timeout=15)
+
     def end(self) -> None:
         """Leave the host alone; may be called twice."""
         self._ended.set()
@@ -113,48 +122,53 @@ class HostSampler:
     def stop(self) -> Resources:
         """Tell what was used; may be called twice. Raises TargetUnusable where it was not watched to the end."""
         self.end()
-        books = self._books
-        if self._failure or books.last is None or books.looks < 2:
+        books, last = self._books, self._books.last
+        if self._failure or last is None or books.looks < 2:
             raise TargetUnusable(
                 f"Memory and CPU of {self._host.name} were not measured: {self._failure or 'it hardly answered.'}",
                 "What the migrated application needs is not known.",
                 "Check that the host has /proc, getconf, awk and ls, and what ended the command there.",
             )
+        whole = self._told(self._whole) if self._whole is not books else None
+        return replace(self._told(books), duration_ms=(time.monotonic() - self._began) * 1000, whole=whole)
+
+    def _told(self, books: _Books) -> Resources:
+        first, last = books.first, books.last
         return Resources(
-            duration_ms=(time.monotonic() - self._began) * 1000,
+            duration_ms=(last.at_s - first.at_s) * 1000 if first and last else 0.0,
             samples=books.looks,
-            memory_total_bytes=books.last.total_bytes,
+            memory_total_bytes=last.total_bytes if last else 0,
             memory_peak_bytes=books.memory_peak_bytes,
             cpu_count=self._cores,
             load=books.load.result(self._cores),
-            groups=self._groups(),
+            groups=self._groups(books),
         )
 
-    def _groups(self) -> tuple[Usage, ...]:
-        server, api, books = self._server(), self._api(), self._books
+    def _groups(self, books: _Books) -> tuple[Usage, ...]:
+        server, api = self._server(books), self._api(books)
         mixed = [SERVER] if books.veiled else []
         mixed += [API] if api and api.not_measured else []
         rest = f"{', '.join(mixed)} and everything else" if mixed else "Everything else"
         return (server, *([api] if api else []), books.rest.usage(rest, "used of the machine's"))
 
-    def _server(self) -> Usage:
-        veiled = "the host shows the login user no processes of other users (hidepid)" if self._books.veiled else ""
+    def _server(self, books: _Books) -> Usage:
+        veiled = "the host shows the login user no processes of other users (hidepid)" if books.veiled else ""
         unseen = "no process of it was seen on the host"
-        return _usage(SERVER, self._books.server, veiled or unseen, partly=veiled)
+        return _usage(SERVER, books.server, veiled or unseen, partly=veiled)
 
-    def _api(self) -> Usage | None:
+    def _api(self, books: _Books) -> Usage | None:
         if not self._base_url:
             return None
-        doubt = self._doubt()
-        programs = tuple(self._books.api.titles)[:_MOST_PROGRAMS]
+        doubt = self._doubt(books)
+        programs = tuple(books.api.titles)[:_MOST_PROGRAMS]
         nobody = f"nobody was seen to listen on port {self._door.port} of the host" if self._door else ""
-        return _usage(API, self._books.api, doubt or nobody, partly=doubt, programs=programs)
+        return _usage(API, books.api, doubt or nobody, partly=doubt, programs=programs)
 
-    def _doubt(self) -> str:
+    def _doubt(self, books: _Books) -> str:
         """Why some or all of the API's processes may be others than those that were seen; empty where none are."""
         if self._door is None:
             return f"{self._base_url} need not lead to the host itself, as a URL with 127.0.0.1 or localhost would"
-        for state in self._books.listeners:
+        for state in books.listeners:
             what, _, whose = state.partition(" ")
             if what == "hidden":
                 return (
@@ -182,7 +196,11 @@ class HostSampler:
             if isinstance(found, int):
                 self._cores = found
                 continue
+            if self._marking:
+                self._books, self._marking = _Books(), False
             self._books.add(found)
+            if self._whole is not self._books:
+                self._whole.add(found)
             self._first.set()
             if self._ended.is_set() and self._books.looks > 1:
                 return

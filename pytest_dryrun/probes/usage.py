@@ -49,7 +49,7 @@ class Resources:
     """What every group used between start and stop, and on what machine.
 
     `memory_peak_bytes` is the highest sum of all groups at one look: less than the sum of their peaks, which need not
-    have come together.
+    have come together. `whole` is the same from the very first look on, where these figures are of a later part.
     """
 
     duration_ms: float
@@ -59,6 +59,7 @@ class Resources:
     cpu_count: int
     load: Load | None
     groups: tuple[Usage, ...]
+    whole: Resources | None = None
 
 
 class Sampler(Protocol):

@@ -24,6 +24,7 @@ EMPTY_PARTS: Mapping[str, Any] = {
     "not_verified": [],
     "latency": {"before": None, "after": None},
     "resources": [],
+    "resources_of_run": False,
     "load": None,
     "top_statements": [],
     "target_migrated": False,

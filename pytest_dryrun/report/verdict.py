@@ -33,6 +33,7 @@ ADDITIONS: dict[str, Any] = {
     "not_verified": [],
     "latency": {"before": None, "after": None},
     "resources": [],
+    "resources_of_run": False,
     "load": None,
     "top_statements": [],
 }

@@ -11,6 +11,8 @@ def test_rollback_restores(rollback, record):
     """
     record.fact("Seconds to restore", round(rollback.duration_ms / 1000, 2), "s")
     record.fact("Steps", list(rollback.steps))
+    if rollback.restored_as:
+        record.fact("Restored as", rollback.restored_as)
     assert rollback.duration_ms > 0, "nothing was restored"
 
 

@@ -259,7 +259,11 @@ class StagingRun(DryRun):
         if changed := self.backup().changed():
             raise Blocked(f"blocked, the target was not touched: {changed}")
         commands = way_back.commands(
-            self.database(), self.backup().shape, self._backup_file, self.target.restart_after_rollback
+            self.database(),
+            self.backup().shape,
+            self._backup_file,
+            self.target.restart_after_rollback,
+            user=self.rollback().restored_as,
         )
         pending = ", ".join(item.name for item in self.status().pending)
         with self.journal().writing(f"deploying {pending or 'nothing'}"):
@@ -337,13 +341,27 @@ class StagingRun(DryRun):
         """The migrated copy, replaced by the backup as it lies on the host now."""
         self.rehearsed()
         self.backup().hold()
-        login = self.login() if self.rolls_back else None  # who would have to do it
-        restored = proof.restore(
+        own = self.login() if way_back.may_replace(self.database().conninfo) else None
+        restored = self._restored_as(own) if own else None
+        if restored is None:
+            own, restored = None, self._restored_over_copy(None)
+        self.publish_backup(self.backup(), restored.restore_ms)
+        return RolledBack.of(restored, restored_as=own.user if own else way_back.SUPERUSER)
+
+    def _restored_as(self, own: Conninfo) -> proof.Restored | None:
+        """The backup restored as the target's own user; None where only a superuser can, and nobody else has to."""
+        if self.rolls_back:
+            return self._restored_over_copy(own)
+        with suppress(DryRunError):
+            restored = self._restored_over_copy(own)
+            return None if restored.disproved else restored
+        return None
+
+    def _restored_over_copy(self, login: Conninfo | None) -> proof.Restored:
+        return proof.restore(
             self.server(),
             self.backup(),
             self.copy_name(names.REHEARSAL),
             timeout_s=self.target.backup.timeout_s,
             login=login,
         )
-        self.publish_backup(self.backup(), restored.restore_ms)
-        return RolledBack.of(restored)

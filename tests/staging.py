@@ -43,13 +43,13 @@ class Staging:
     known_hosts: Path = _STATE / "known_hosts"
     directory: str = "/var/www/edfinance/apps/api"
 
-    def ssh(self, command: str, *, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    def ssh(self, command: str, *, timeout_s: float = 120, given: str = "") -> subprocess.CompletedProcess[str]:
         """Run a line of shell there as `deploy` with OpenSSH's own client."""
         options = [f"UserKnownHostsFile={self.known_hosts}", "IdentitiesOnly=yes", "BatchMode=yes", "ConnectTimeout=10"]
         argv = ["ssh", "-F", "none", "-i", str(self.key), "-p", str(self.port)]
         argv += [word for option in options for word in ("-o", option)]
         argv += [f"{self.user}@{self.host}", command]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, check=False)
+        return subprocess.run(argv, input=given, capture_output=True, text=True, timeout=timeout_s, check=False)
 
     def application(self, command: str, *, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a line of shell there in the application's directory."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from projects import typed
 from psycopg import sql
 
 from pytest_dryrun.errors import DryRunError, TargetUnusable
@@ -278,14 +279,17 @@ def test_names_that_are_long_already_stay_within_bounds():
     assert all(len(name.encode()) <= 63 for name in made)
 
 
-def test_the_commands_of_the_way_back_do_the_same(owner, target, taken, postgres):
-    """Typed by a superuser on the target's host, they lead back to the same rows, schema and shape."""
+@pytest.mark.parametrize("who", ["a superuser", "the owner"])
+def test_the_commands_of_the_way_back_do_the_same(owner, target, taken, postgres, who):
+    """Typed on the target's host, with the password that is asked for, they lead back to the same rows and schema."""
+    typing = owner if who == "the owner" else postgres
     with connect(owner) as connection:
         before = databases.shape(connection)
-    lines = way_back.commands(target, taken.shape, str(taken.path), "echo restarted")
+    lines = way_back.commands(target, taken.shape, str(taken.path), "echo restarted", user=typing.user)
+    assert typing.password not in "".join(lines)
     migrate(owner)
-    lines[0] = lines[0].replace("PGUSER=postgres", f"PGUSER={postgres.user} PGPASSWORD={postgres.password}")
-    done = subprocess.run(["sh", "-ec", "\n".join(lines)], capture_output=True, text=True, timeout=120, check=False)
+    argv, given = ["sh", "-c", typed(lines)], f"{typing.password}\n"
+    done = subprocess.run(argv, input=given, capture_output=True, text=True, timeout=120, check=False)
     assert 0 == done.returncode, done.stderr
     assert done.stdout.endswith("restarted\n")
     _, findings = proof.compare(taken, owner, timeout_s=60)

@@ -106,7 +106,7 @@ def _way_back(document: verdict.Document) -> Iterator[str]:
         typed = [text.inline(command) for command in way.commands]
         longest = max((len(run) for command in typed for run in re.findall("`+", command)), default=0)
         fence = "`" * max(3, longest + 1)
-        yield f"To be typed on {escape(way.host)}, PGUSER being a superuser or the owner of everything:"
+        yield f"To be typed on {escape(way.host)}; {verdict.TYPED}:"
         yield ""
         yield from (fence, *typed, fence)
     yield ""

@@ -44,6 +44,7 @@ def environment() -> Environment:
     loaded.globals.update(
         words=words,
         tally=verdict.tally,
+        typed=verdict.TYPED,
         points=sparkline.points,
         took=text.took,
         number=text.number,

@@ -91,10 +91,7 @@ def _lines(document: verdict.Document, *, ascii_only: bool) -> Iterator[Line]:
         for said in way.said:
             yield 4, Text(text.inline(said))
         if way.commands:
-            yield (
-                4,
-                Text(text.inline(f"To be typed on {way.host}, PGUSER being a superuser or the owner of everything:")),
-            )
+            yield 4, Text(text.inline(f"To be typed on {way.host}; {verdict.TYPED}:"))
         for command in way.commands:
             yield 6, Text(text.inline(command))
     yield 0, None

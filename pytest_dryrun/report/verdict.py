@@ -162,6 +162,9 @@ _WAYS = {
 }
 
 
+TYPED = "PGUSER is a superuser or owns everything, and the second line waits for its password"
+
+
 def way_back(document: Document) -> WayBack | None:
     """The way back of the target, for the document that `settle` returned; None where the run never came so far."""
     told = document["rollback"]

@@ -22,7 +22,10 @@ STEPS = (
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """A migrated database that was replaced by the backup; findings tell where it differs from the snapshot."""
+    """A migrated database that was replaced by the backup; findings tell where it differs from the snapshot.
+
+    `restored_as` is who of the target's own roles could do the same to it; empty where that makes no difference.
+    """
 
     conninfo: Conninfo
     duration_ms: float
@@ -30,11 +33,13 @@ class RolledBack:
     tables: int
     rows: int
     findings: tuple[Finding, ...]
+    restored_as: str = ""
 
     @classmethod
-    def of(cls, restored: Restored) -> RolledBack:
+    def of(cls, restored: Restored, *, restored_as: str = "") -> RolledBack:
         """The restore that took the migrated copy's place."""
-        return cls(restored.conninfo, restored.duration_ms, STEPS, restored.tables, restored.rows, restored.findings)
+        took_ms, rows = restored.duration_ms, restored.rows
+        return cls(restored.conninfo, took_ms, STEPS, restored.tables, rows, restored.findings, restored_as)
 
 
 @dataclass(frozen=True, slots=True)

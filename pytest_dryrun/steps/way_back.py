@@ -57,10 +57,13 @@ class BroughtBack:
         )
 
 
-def commands(database: TargetDatabase, shape: databases.Shape, path: str, restart: str) -> list[str]:
-    """What somebody types on the host to bring the database back from a backup there, line by line.
+SUPERUSER = "postgres"
 
-    Role `postgres` stands for a superuser, or for one who owns everything and may create databases.
+
+def commands(database: TargetDatabase, shape: databases.Shape, path: str, restart: str, *, user: str) -> list[str]:
+    """What somebody types on the host to bring the database back from a backup there, line by line, as `user`.
+
+    The second line waits for the password, which stands nowhere; whoever needs none just presses return.
     """
     there = database.tool_conninfo
     folder = posixpath.dirname(database.tool("pg_dump")[0])
@@ -80,10 +83,16 @@ def commands(database: TargetDatabase, shape: databases.Shape, path: str, restar
     roles = {shape.owner, *(role for role, _ in shape.role_settings), *(role for role, _, _ in shape.grants or ())}
     given = [statement.as_string(None) for statement in databases.properties(there.dbname, shape, roles)]
     return [
-        f"export PGHOST={shlex.quote(there.host)} PGPORT={there.port} PGUSER=postgres",
+        f"export PGHOST={shlex.quote(there.host)} PGPORT={there.port} PGUSER={shlex.quote(user)}",
+        "stty -echo; read -r PGPASSWORD; stty echo; export PGPASSWORD",
         f"{own('dropdb')} --force {name}",
         f"{own('createdb')} --template=template0 {' '.join(map(shlex.quote, like))} {name}",
-        *(f"{own('psql')} -c {shlex.quote(statement)} {name}" for statement in given),
+        # In one session: between two of them its owner may have no right to connect.
+        *(
+            [f"{own('psql')} -v ON_ERROR_STOP=1 {' '.join(f'-c {shlex.quote(one)}' for one in given)} {name}"]
+            if given
+            else []
+        ),
         f"{own('pg_restore')} --exit-on-error --jobs=2 --dbname={name} {shlex.quote(path)}",
         f"{own('psql')} -c ANALYZE {name}",
         *([restart] if restart else []),
@@ -115,6 +124,15 @@ def administration(conninfo: Conninfo) -> Conninfo:
         'With on_no_go = "run" that would show only once it is migrated, so nothing was touched.',
         'Give the user CREATEDB and the ownership, or set [rollback] on_no_go = "print".',
     )
+
+
+def may_replace(conninfo: Conninfo) -> bool:
+    """Whether this user could replace the database by another one."""
+    try:
+        administration(conninfo)
+    except TargetUnusable:
+        return False
+    return True
 
 
 def bring_back(

@@ -24,7 +24,7 @@ from pytest_dryrun.probes.supervisor import Supervised
 from pytest_dryrun.probes.usage import Sampler
 from pytest_dryrun.serving import Serving
 from pytest_dryrun.staging_run import StagingRun
-from pytest_dryrun.steps import performance, way_back
+from pytest_dryrun.steps import performance, still_running, way_back
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.restarting import Application, Restarted
 from pytest_dryrun.steps.rollback import smoke_requests
@@ -165,7 +165,7 @@ class StagingServing(Serving):
 
     def _environment(self) -> dict[str, str]:
         """What the smoke command is told of its target."""
-        environment = {"DATABASE_URL": self.run.database().url_there}
+        environment = {**still_running.marking(self.run.run_id), "DATABASE_URL": self.run.database().url_there}
         if self.target.api.configured:
             environment["API_BASE_URL"] = self.target.api.base_url
         return environment

@@ -23,7 +23,7 @@ from pytest_dryrun.probes import bugs
 from pytest_dryrun.probes.smoke import argv_of
 from pytest_dryrun.progress import Progress
 from pytest_dryrun.redaction import Redactor
-from pytest_dryrun.steps import prisma_diff
+from pytest_dryrun.steps import prisma_diff, still_running
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.prisma_diff import PrismaDiff
 from pytest_dryrun.steps.status import StatusCommand
@@ -162,7 +162,14 @@ class Survey(Journal, ABC):
         if command == "native":
             return self.native()
         argv = argv_of(command, "migrations.deploy")
-        return CommandMigrations(self.native(), argv, self.host, self.directory_there, url=self.database().tool_url)
+        return CommandMigrations(
+            self.native(),
+            argv,
+            self.host,
+            self.directory_there,
+            url=self.database().tool_url,
+            env=still_running.marking(self.run_id),
+        )
 
     def version_differences(self) -> list[Finding]:
         """A warning where copies run on another major version than the target."""

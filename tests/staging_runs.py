@@ -5,19 +5,22 @@ Its fixtures are imported by their functions' names: `borrowed_stand`, `own_stan
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import secrets
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
-from staging import Staging
+from staging import CONTAINER, Staging
 from walk import Walk, walking
 
 from pytest_dryrun.postgres.disposable import Disposable
@@ -147,6 +150,39 @@ def nothing_is_left(stand: Staging) -> None:
     assert "" == stand.root("sh", "-c", "pgrep -u deploy -f 'pg_dump|migrate deploy|CLK_TCK' || true")
 
 
+@contextmanager
+def processes_seen() -> Iterator[set[str]]:
+    """Read the host's process list all the time; every command line that stood there is in the set afterwards."""
+    look = ["docker", "exec", CONTAINER, "timeout", "300", "sh", "-c", "while ps axww -o args=; do sleep 0.1; done"]
+    looking = subprocess.Popen(look, stdout=subprocess.PIPE, text=True)
+    seen: set[str] = set()
+
+    def read() -> None:
+        assert looking.stdout
+        with looking.stdout as lines:
+            seen.update(line.rstrip("\n") for line in lines)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        subprocess.run(["docker", "exec", CONTAINER, "pkill", "-f", "while ps axww"], check=False)
+        thread.join(timeout=60)
+        looking.wait(timeout=60)
+
+
+def told_nowhere(hidden: Sequence[str], stand: Staging, folder: Path, said: str, processes: set[str]) -> None:
+    """No secret, percent-encoded or not, in what a run printed and wrote, in the server's log or a process list."""
+    reports = [path for path in (folder / "reports").rglob("*") if path.is_file()]
+    assert any(path.name == "signoff.html" for path in reports)
+    log = stand.root("sh", "-c", "cat /var/log/postgresql/*.log")
+    texts = [said, log, *processes, *(path.read_text(errors="replace") for path in reports)]
+    for secret in hidden:
+        for spelled in {secret, quote(secret, safe="")}:
+            assert not [text[:200] for text in texts if spelled in text]
+
+
 def begin(stand: Staging, folder: Path, **tables: str) -> Path:
     """Write the configuration of a run that a test walks through itself."""
     (folder / "dryrun.toml").write_text(configuration(stand, **tables), encoding="utf-8")
@@ -193,3 +229,19 @@ def put(stand: Staging, name: str, text: str) -> None:
 def asleep(stand: Staging) -> None:
     """Wait until that migration is under way."""
     until(lambda: stand.sql(f"SELECT 1 {ASLEEP}"), "the migration that sleeps")
+
+
+def signed_in(stand: Staging) -> str:
+    """The token of somebody who has signed in before the run, and the API's configuration with it."""
+    token = secrets.token_urlsafe(32)
+    hashed = hashlib.sha256(token.encode()).hexdigest()
+    stand.sql(
+        'INSERT INTO "Session" (id, "tokenHash", "userId", "expiresAt")'
+        f""" SELECT 'signed-in', decode('{hashed}', 'hex'), min(id), now() + interval '1 day' FROM "User\""""
+    )
+    return f'base_url = "http://127.0.0.1:3001"\ntoken = "{token}"'
+
+
+def cut(stand: Staging) -> None:
+    """End every session of `deploy`, as a lost network would."""
+    stand.root("pkill", "-KILL", "-u", "deploy", "-x", "sshd")

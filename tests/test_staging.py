@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import quote
+from pathlib import Path
 
 import pytest
 from projects import criterion, outcome
+from sshd import keygen
 from staging import CONTAINER, REPOSITORY, Staging, staging_stand  # noqa: F401 - a fixture
 from staging_runs import (
     PENDING,
@@ -23,7 +23,9 @@ from staging_runs import (
     nothing_is_left,
     own_stand,  # noqa: F401 - a fixture
     password,
+    processes_seen,
     starting,  # noqa: F401 - a fixture
+    told_nowhere,
     wait_for,
     walked,
     whole_run,
@@ -56,28 +58,6 @@ def traffic(script: str) -> Iterator[None]:
         going.communicate(timeout=60)
 
 
-@contextmanager
-def processes_seen() -> Iterator[Callable[[], set[str]]]:
-    """Read the host's process list all the time; what comes back gives every command line that stood there."""
-    look = ["docker", "exec", CONTAINER, "timeout", "300", "sh", "-c", "while ps axww -o args=; do sleep 0.1; done"]
-    looking = subprocess.Popen(look, stdout=subprocess.PIPE, text=True)
-    seen: set[str] = set()
-
-    def read() -> None:
-        assert looking.stdout
-        with looking.stdout as lines:
-            seen.update(line.rstrip("\n") for line in lines)
-
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
-        yield lambda: seen
-    finally:
-        subprocess.run(["docker", "exec", CONTAINER, "pkill", "-f", "while ps axww"], check=False)
-        thread.join(timeout=60)
-        looking.wait(timeout=60)
-
-
 # GO
 
 
@@ -85,9 +65,8 @@ def test_the_command_of_the_readme_ends_with_go(stand, start, tmp_path):
     """Over SSH, through the tunnel, with the host's own pg_dump and Prisma; and the password is nowhere."""
     secret = password(stand)
     arguments = [f"--dryrun-report={tmp_path / 'reports'}"]
-    with processes_seen() as seen:
+    with processes_seen() as processes:
         status, said, document = finished(start(REPOSITORY, *arguments), tmp_path)
-    processes = seen()
     assert 0 == status, said
     assert ("GO", True, "staging") == (document["decision"], document["target_migrated"], document["role"])
     assert PENDING == document["migrations"]["applied"]
@@ -96,20 +75,26 @@ def test_the_command_of_the_readme_ends_with_go(stand, start, tmp_path):
     kept = document["backup"]["file"].removeprefix("deploy@127.0.0.1:")
     assert f"{document['backup']['sha256']}  {kept}" == stand.ssh(f"sha256sum {kept}").stdout.strip()
     assert "600 700" == stand.ssh(f"stat -c %a {kept} /var/backups/edfinance | xargs").stdout.strip()
-    facts = {
-        fact["name"]: fact["value"]
-        for check in document["checks"]
-        if check["slug"] == "ssh-access"
-        for fact in check["facts"]
-    }
-    assert "deploy@127.0.0.1" == facts["Host"]
+    facts = {fact["name"]: fact["value"] for check in document["checks"] for fact in check["facts"]}
+    assert "deploy@127.0.0.1" == facts["Host"].rpartition(" on ")[2]
     assert "Linux" in facts["System"]
+    assert facts["Server version"].startswith("15.")
+    assert facts["pg_dump"].startswith("pg_dump (PostgreSQL) 15.")
+    assert "6.19.3" == facts["Prisma"]
+    assert facts["Node"].startswith("v")
+    assert facts["Schema version"] < PENDING[0]
+    assert "All migrations have been successfully applied" in facts["Deploy command"]
+    said_before, said_after = (
+        next(fact["value"] for fact in check["facts"] if fact["name"] == "Status command")
+        for check in document["checks"]
+        if check["slug"] in {"migration-status", "status-after-apply"}
+    )
+    assert "have not yet been applied" in said_before
+    assert "Database schema is up to date" in said_after
+    assert "edfinance" == facts["Restored as"]
+    assert len(document["load"]["series"]) > 10
     assert any("pg_dump" in line for line in processes), "the process list was not read while the backup ran"
-    files = [path.read_text(errors="replace") for path in (tmp_path / "reports").rglob("*") if path.is_file()]
-    log = stand.root("sh", "-c", "cat /var/log/postgresql/*.log")
-    for text in (said, log, *processes, *files):
-        assert secret not in text
-        assert quote(secret, safe="") not in text
+    told_nowhere([secret], stand, tmp_path, said, processes)
     nothing_is_left(stand)
 
 
@@ -204,6 +189,61 @@ def test_credentials_that_lead_nowhere(borrowed, disposable, tmp_path, spoil, sa
         assert walk.check("backup-created").reason.startswith("blocked by database-credentials: ")
     assert 0 == borrowed.application("mv /tmp/env .env").returncode
     assert "0" == borrowed.sql("SELECT count(*) FROM pg_database WHERE datname = 'edfinanze'")
+
+
+def test_a_database_that_prisma_would_create_is_not_created(borrowed, disposable, tmp_path):
+    """Its `migrate deploy` makes one that is missing: it is never let that far, whichever check is asked for."""
+    there = borrowed.sql("SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database")
+    assert 0 == borrowed.application("cp -p .env /tmp/env && sed -i 's#/edfinance?#/edfinanze?#' .env").returncode
+    try:
+        with walked(borrowed, tmp_path, disposable, migrations=PRISMA) as walk:
+            walk.passed(1, 2, 3, 4)
+            for slug in (
+                "migration-status",
+                "schema-diff",
+                "migrations-applied",
+                "status-after-apply",
+                "smoke-command",
+            ):
+                walk.check(slug)
+            assert not walk.run.parts.get("target_migrated")
+            assert "Database 'edfinanze' does not exist" in failed(walk.run.records["migration-status"])
+    finally:
+        assert 0 == borrowed.application("mv /tmp/env .env").returncode
+    assert there == borrowed.sql("SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database")
+
+
+def other_host_key(folder: Path) -> None:
+    """Have another key known for the host."""
+    host = (folder / "known_hosts").read_text(encoding="utf-8").split(" ")[0]
+    key = Path(f"{keygen(folder / 'impostor')}.pub").read_text(encoding="utf-8")
+    (folder / "known_hosts").write_text(f"{host} {key}", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (other_host_key, "has changed: seen ssh-ed25519 SHA256:"),
+        (lambda folder: (folder / "known_hosts").write_text(""), "is not known"),
+        (lambda folder: keygen(folder / "other").rename(folder / "key"), "refused"),
+    ],
+    ids=["a changed host key", "an unknown host", "a wrong key"],
+)
+def test_a_host_that_is_not_the_one_meant_is_never_entered(borrowed, start, tmp_path, spoil, says):
+    """A whole run: one red check that says what to do, everything else blocked by it, and a page to show."""
+    for name, source in (("known_hosts", borrowed.known_hosts), ("key", borrowed.key)):
+        (tmp_path / name).write_bytes(source.read_bytes())
+        (tmp_path / name).chmod(0o600)
+    spoil(tmp_path)
+    text = configuration(borrowed).replace(str(borrowed.known_hosts), str(tmp_path / "known_hosts"))
+    status, said, document = whole_run(start, tmp_path, text.replace(str(borrowed.key), str(tmp_path / "key")))
+    assert 1 == status, said
+    assert ("NO-GO", False) == (document["decision"], document["target_migrated"])
+    state, reason = outcome(document, "ssh-access")
+    assert "failed" == state
+    assert says in reason
+    others = {check["outcome"] for check in document["checks"] if check["slug"] != "ssh-access"}
+    assert {"blocked", "not-applicable"} == others
 
 
 def test_two_dry_runs_of_one_database(borrowed, disposable, tmp_path):

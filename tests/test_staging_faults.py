@@ -22,6 +22,7 @@ from staging_runs import (
     applied,
     asleep,
     configuration,
+    cut,
     failed,
     finished,
     nothing_is_left,
@@ -61,11 +62,6 @@ def meanwhile(work: Callable[[], object]) -> Iterator[None]:
         thread.join(timeout=120)
     if failures:
         raise failures[0]
-
-
-def cut(stand: Staging) -> None:
-    """End every session of `deploy`, as a lost network would."""
-    stand.root("pkill", "-KILL", "-u", "deploy", "-x", "sshd")
 
 
 def wake(stand: Staging) -> None:

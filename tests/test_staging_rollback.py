@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import signal
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +23,7 @@ from staging_runs import (  # noqa: F401 - two are fixtures
     nothing_is_left,
     own_stand,
     put,
+    signed_in,
     starting,
     walked,
 )
@@ -59,17 +58,6 @@ def databases(stand: Staging) -> str:
 def told(document: dict[str, Any]) -> str:
     """What the report says of the rollback."""
     return "\n".join(document["rollback"]["said"])
-
-
-def signed_in(stand: Staging) -> str:
-    """The token of somebody who has signed in before the run, and the API's configuration with it."""
-    token = secrets.token_urlsafe(32)
-    hashed = hashlib.sha256(token.encode()).hexdigest()
-    stand.sql(
-        'INSERT INTO "Session" (id, "tokenHash", "userId", "expiresAt")'
-        f""" SELECT 'signed-in', decode('{hashed}', 'hex'), min(id), now() + interval '1 day' FROM "User\""""
-    )
-    return f'base_url = "http://127.0.0.1:3001"\ntoken = "{token}"'
 
 
 def test_a_target_that_does_not_stand_the_smoke_test_is_brought_back(stand, start, tmp_path):

@@ -29,6 +29,8 @@ FLOORS = [
         "survey",
         "run",
         "local_run",
+        "staging_access",
+        "staging_copies",
         "staging_run",
         "options",
         "hookspecs",

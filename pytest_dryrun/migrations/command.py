@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -11,24 +11,34 @@ import psycopg
 from pytest_dryrun.errors import CommandFailed, ConfigurationError, DryRunError, MigrationFailed
 from pytest_dryrun.hosts import Completed, Host
 from pytest_dryrun.migrations import Deployment, Migration, Migrations, Observer, Status
-from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.postgres.connection import NONE, Conninfo, connect
 from pytest_dryrun.redaction import Redactor
 
 _TAIL_LINES = 20
 
 
 class CommandMigrations:
-    """Folder and status of `inner`, applied by running `argv` in `cwd` on `host` with DATABASE_URL set.
+    """Folder and status of `inner`, applied by running `argv` in `cwd` on `host` with DATABASE_URL set, and `env`.
 
     `url` is how the host reaches the target, where that is not as we reach it.
     """
 
-    def __init__(self, inner: Migrations, argv: Sequence[str], host: Host, cwd: str, *, url: str = "") -> None:
+    def __init__(
+        self,
+        inner: Migrations,
+        argv: Sequence[str],
+        host: Host,
+        cwd: str,
+        *,
+        url: str = "",
+        env: Mapping[str, str] = NONE,
+    ) -> None:
         self._inner = inner
         self._argv = tuple(argv)
         self._host = host
         self._cwd = cwd
         self._url = url
+        self._env = env
 
     @property
     def tool(self) -> str:
@@ -60,9 +70,8 @@ class CommandMigrations:
         before = self._applied(conninfo)
         began = time.perf_counter()
         try:
-            completed = self._host.run(
-                self._argv, timeout_s=timeout_s, env={"DATABASE_URL": self._url or conninfo.url()}, cwd=self._cwd
-            )
+            env = {**self._env, "DATABASE_URL": self._url or conninfo.url()}
+            completed = self._host.run(self._argv, timeout_s=timeout_s, env=env, cwd=self._cwd)
         except CommandFailed as error:
             raise MigrationFailed(
                 _redacted(conninfo, error.what),

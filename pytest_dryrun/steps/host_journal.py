@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -100,6 +100,8 @@ class Left:
     host: SshHost
     paths: tuple[str, ...]
     told: tuple[str, ...]
+    runs: Mapping[str, str]
+    """What each of the runs was doing, by its name."""
 
     def clear(self) -> None:
         """Take them away, once what they say is told."""
@@ -114,7 +116,7 @@ def left(host: SshHost, directory: str, target: str, database: str) -> Left:
 
     A journal without a whole first line belongs to the target that its name begins with.
     """
-    paths, told = [], []
+    paths, told, runs = [], [], {}
     for named, run_id, path in left_by_runs(host, directory, _ENDING):
         try:
             text = host.read(path, LARGEST_BYTES).decode(errors="replace")
@@ -125,8 +127,9 @@ def left(host: SshHost, directory: str, target: str, database: str) -> Left:
         about = next((what for _, word, what in entries if word == _DATABASE), "")
         if about == database or (not about and named == target):
             paths.append(path)
-            told.append(_told(run_id, entries))
-    return Left(host, tuple(paths), tuple(told))
+            runs[run_id] = _told(run_id, entries)
+            told.append(runs[run_id])
+    return Left(host, tuple(paths), tuple(told), runs)
 
 
 def _entries(text: str) -> Iterator[tuple[str, str, str]]:

@@ -1,0 +1,144 @@
+"""The backup of a staging host's database, and the copies that are made of it."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+
+from pytest_dryrun.config import size_bytes
+from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.judging import Blocked
+from pytest_dryrun.migrations import Migrations
+from pytest_dryrun.postgres import disposable
+from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.postgres.counters import tuple_counters
+from pytest_dryrun.postgres.disposable import Disposable
+from pytest_dryrun.staging_access import StagingAccess
+from pytest_dryrun.steps import beside, from_host, proof, way_back
+from pytest_dryrun.steps import target as names
+from pytest_dryrun.steps.loading import Loading
+from pytest_dryrun.steps.memo import step
+from pytest_dryrun.steps.rehearsal import Template
+from pytest_dryrun.steps.rollback import RolledBack
+from pytest_dryrun.steps.tuples import Counters
+
+
+class StagingCopies(StagingAccess, ABC):
+    """Copies on a disposable server here, or beside the target."""
+
+    def __init__(self, **of_the_session: Any) -> None:
+        super().__init__(**of_the_session)
+        self._counters: Counters = {}
+        self._counted_at = 0.0
+        self._loads: Loading | None = None
+
+    @step("Starting a disposable PostgreSQL")
+    def server(self) -> Disposable:
+        """The server for the copies: a disposable one of the target's major version, or the target's own."""
+        if self.beside:
+            copies = self.copy_name("*")
+            self.hold(self.journal().writing(f"making and dropping the databases {copies} beside the target"))
+            return self.serve(beside.serve(self.database(), self.run_id))
+        major = self.database().identify().version_num // 10000
+        provider = self.target.rehearsal.provider
+        return self.serve(
+            disposable.start(provider, workspace=self.workspace(), image=f"postgres:{major}", major=major)
+        )
+
+    @step("Measuring the room for a backup")
+    def backup_room(self) -> proof.Room:
+        """Free space on the host against what the backup may need, once what killed runs left is gone."""
+        if way_back.left(self.database().conninfo):
+            self.journal()
+        return proof.room(self.database(), self._backups, size_bytes(self.target.backup.min_free))
+
+    def take_backup(self) -> proof.Taken:
+        """Dump on the host and fingerprint through the tunnel, from one snapshot."""
+        name = f"{self.name}-{self.run_id}.dump"
+        timeout_s = self.target.backup.timeout_s
+        copy = None if self.beside else self.workspace().path / "backup" / name
+        loading = None if self.beside else self._loading()
+        dump = from_host.there(
+            self.remote(), self.database(), self._backups, name, copy, timeout_s=timeout_s, loading=loading
+        )
+        self._counters = tuple_counters(self.database().conninfo, settled_s=0)
+        self._counted_at = time.monotonic()
+        with self.journal().writing(f"writing the backup {name}"):
+            return proof.take(self.database(), dump, timeout_s=timeout_s)
+
+    def _loading(self) -> Loading | None:
+        """The backup's way into the template; None where there is no server for it, which who asks for one is told."""
+        with suppress(DryRunError, psycopg.Error, OSError):
+            self.login()
+            self._loads = Loading(self.server(), names.TEMPLATE, timeout_s=self.target.backup.timeout_s)
+            self.closing(self._loads.close)
+        return self._loads
+
+    @step("Copying the target's roles")
+    def login(self) -> Conninfo:
+        """Who applies migrations to copies: the target's own user."""
+        if self.beside:
+            return self.server().conninfo
+        return from_host.copy_roles(self.database().conninfo, self.server().conninfo)
+
+    @step("Restoring the backup and comparing every row")
+    def restored(self) -> proof.Restored:
+        """The backup in a new database: the template of every copy."""
+        taken = self.backup()
+        self.login()
+        timeout_s = self.target.backup.timeout_s
+        if self._loads is not None:
+            restored = proof.loaded(taken, self._loads, timeout_s=timeout_s)
+        else:
+            restored = proof.restore(self.server(), taken, self.copy_name(names.TEMPLATE), timeout_s=timeout_s)
+        with connect(restored.conninfo, statement_timeout_s=timeout_s) as connection:
+            connection.execute("ANALYZE")
+        self.publish_backup(taken, restored.restore_ms)
+        return restored
+
+    def template(self) -> Template:
+        """The restored backup, where it is proved to be the target."""
+        restored = self.restored()
+        if restored.disproved:
+            raise Blocked(
+                "blocked by backup-restores: the copy is not the target, so a rehearsal on it would prove nothing"
+            )
+        return Template(restored.conninfo, restored.prints, self.login())
+
+    def rehearsed_migrations(self) -> Migrations:
+        """Copies are out of the host's reach: they are migrated natively."""
+        return self.native()
+
+    @step("Rolling the migrated copy back to the backup")
+    def rollback(self) -> RolledBack:
+        """The migrated copy, replaced by the backup as it lies on the host now."""
+        self.rehearsed()
+        self.backup().hold()
+        own = self.login() if way_back.may_replace(self.database().conninfo) else None
+        restored = self._restored_as(own) if own else None
+        if restored is None:
+            own, restored = None, self._restored_over_copy(None)
+        self.publish_backup(self.backup(), restored.restore_ms)
+        return RolledBack.of(restored, restored_as=own.user if own else way_back.SUPERUSER)
+
+    def _restored_as(self, own: Conninfo) -> proof.Restored | None:
+        """The backup restored as the target's own user; None where only a superuser can, and nobody else has to."""
+        if self.rolls_back:
+            return self._restored_over_copy(own)
+        with suppress(DryRunError):
+            restored = self._restored_over_copy(own)
+            return None if restored.disproved else restored
+        return None
+
+    def _restored_over_copy(self, login: Conninfo | None) -> proof.Restored:
+        return proof.restore(
+            self.server(),
+            self.backup(),
+            self.copy_name(names.REHEARSAL),
+            timeout_s=self.target.backup.timeout_s,
+            login=login,
+        )

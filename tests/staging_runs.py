@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
+from engine import IMAGE
 from staging import CONTAINER, Staging
 from walk import Walk, walking
 
@@ -135,17 +136,19 @@ def password(stand: Staging) -> str:
     url = stand.application("cat .env").stdout.partition("=")[2].strip().strip('"')
     found = urlsplit(url).password
     assert found
-    return found
+    assert unquote(found) != found, "the stand's password is one that has to be percent-encoded"
+    return unquote(found)
 
 
 def nothing_is_left(stand: Staging) -> None:
-    """No session, no lock, no half a file, no process of a run is left on the host."""
+    """No session, no lock, no copy, no half a file, no process of a run is left on the host."""
     deadline = time.monotonic() + 20
     query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pytest-dryrun'"
     while stand.sql(query) != "0" and time.monotonic() < deadline:
         time.sleep(0.2)
     assert "0" == stand.sql(query)
     assert "0" == stand.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+    assert "" == stand.sql("SELECT string_agg(datname, ' ') FROM pg_database WHERE datname LIKE '%dryrun%'")
     assert "" == stand.root("sh", "-c", "find /var/backups/edfinance -name '.*.part' -o -name '.*.journal'")
     assert "" == stand.root("sh", "-c", "pgrep -u deploy -f 'pg_dump|migrate deploy|CLK_TCK' || true")
 
@@ -245,3 +248,29 @@ def signed_in(stand: Staging) -> str:
 def cut(stand: Staging) -> None:
     """End every session of `deploy`, as a lost network would."""
     stand.root("pkill", "-KILL", "-u", "deploy", "-x", "sshd")
+
+
+@pytest.fixture(name="image")
+def image_of_its_version() -> Iterator[str]:
+    """Have the image at hand that a run of the stand asks for, as where a registry can be reached."""
+    name = "postgres:15"
+    subprocess.run(["docker", "tag", IMAGE, name], check=True, timeout=60)
+    yield name
+    subprocess.run(["docker", "image", "rm", name], check=True, timeout=60, capture_output=True)
+
+
+def containers(run_id: str) -> str:
+    """The containers of a run."""
+    argv = ["docker", "ps", "-aq", "--filter", f"label=pytest-dryrun.run={run_id}-staging"]
+    return subprocess.run(argv, check=True, timeout=60, capture_output=True, text=True).stdout
+
+
+def contents(stand: Staging) -> list[str]:
+    """Every line of a plain dump, and the shape of the database itself."""
+    dump = stand.root("runuser", "-u", "postgres", "--", "pg_dump", "edfinance")
+    shape = stand.sql(
+        "SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype, datacl, s.setconfig"
+        " FROM pg_database d LEFT JOIN pg_db_role_setting s ON s.setdatabase = d.oid WHERE datname = 'edfinance'"
+    )
+    # Each dump of a patched pg_dump carries a word of its own.
+    return [*sorted(line for line in dump.splitlines() if "restrict " not in line), shape]

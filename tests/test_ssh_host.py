@@ -7,12 +7,15 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -23,7 +26,7 @@ from sshd import USER, Sshd
 
 from pytest_dryrun.errors import CommandFailed, TargetUnusable
 from pytest_dryrun.hosts import Host, ssh
-from pytest_dryrun.hosts.ssh import files
+from pytest_dryrun.hosts.ssh import connecting, files
 
 pytestmark = pytest.mark.live
 
@@ -446,6 +449,42 @@ def test_a_command_that_cannot_be_ended_is_not_called_ended(own, tmp_path, monke
         os.killpg(pid, signal.SIGKILL)
 
 
+@contextmanager
+def silence(port):
+    """Let nothing come through to a port of this machine or from it any more, as where a cable is pulled."""
+    rules = [["-p", "tcp", side, str(port), "-j", "DROP"] for side in ("--dport", "--sport")]
+    try:
+        for rule in rules:
+            subprocess.run(["iptables", "-w", "-I", "INPUT", "-i", "lo", *rule], check=True, timeout=30)
+        yield
+    finally:
+        for rule in rules:
+            subprocess.run(["iptables", "-w", "-D", "INPUT", "-i", "lo", *rule], check=False, timeout=30)
+
+
+def test_a_line_that_goes_dead_is_noticed_though_nobody_hangs_up(tmp_path, monkeypatch):
+    """Something is sent now and then, and what is not acknowledged in time is a lost connection."""
+    require(os.geteuid() == 0 and shutil.which("iptables"), "only root can let packets disappear, with iptables")
+    monkeypatch.setattr(connecting, "_KEEPALIVE_S", 1)
+    monkeypatch.setattr(connecting, "_DEAD_S", 2)
+    server = Sshd(tmp_path / "sshd")
+    server.start()
+    with ssh.connect(server.settings()) as host:
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(host.run, ["sh", "-c", f"echo $$ > {tmp_path}/pid; sleep 1000"], timeout_s=500)
+            pid = number(tmp_path / "pid")
+            began = time.monotonic()
+            with silence(server.port), pytest.raises(CommandFailed) as caught:
+                running.result(timeout=60)
+        assert host.lost
+    server.stop()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+    assert time.monotonic() - began < 30
+    assert "State unknown: it may have ended, or may still be running there" in lines(caught)
+
+
 # ---- files
 
 
@@ -511,6 +550,18 @@ def test_a_file_that_changes_while_it_is_copied_is_refused(shared, tmp_path):
 
     assert "arrived changed: SHA-256" in lines(caught)
     assert ["growing"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_a_file_that_arrives_changed_gets_no_name(shared, tmp_path, monkeypatch):
+    """What the host adds it up to is what counts; the half of it goes."""
+    (tmp_path / "source").write_bytes(b"x" * 100_000)
+    (tmp_path / "there").mkdir()
+    monkeypatch.setattr(shared, "sha256", lambda _: hashlib.sha256(b"y").hexdigest())
+
+    with pytest.raises(CommandFailed, match=r"arrived changed: SHA-256 \w{64}, expected \w{64}"):
+        shared.put(tmp_path / "source", f"{tmp_path}/there/copy")
+
+    assert [] == list((tmp_path / "there").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,10 @@ from staging_runs import (
     applied,
     borrowed_stand,  # noqa: F401 - a fixture
     configuration,
+    containers,
     failed,
     finished,
+    image_of_its_version,  # noqa: F401 - a fixture
     nothing_is_left,
     own_stand,  # noqa: F401 - a fixture
     password,
@@ -116,6 +118,16 @@ def test_an_application_that_uses_a_socket(stand, start, tmp_path):
         "not to be had: Passing the --from-schema-datasource flag to the prisma migrate diff command is not supported"
     ), "the CLI of the stand has its adapter in prisma.config.ts, and Prisma 6 refuses then"
     assert "PGHOST=/var/run/postgresql" in " ".join(document["rollback"]["commands"])
+    nothing_is_left(stand)
+
+
+def test_copies_in_a_container_lead_to_go(stand, start, image, tmp_path):
+    """The dump is given to the container's own pg_restore while it comes in, and the container goes with the run."""
+    status, said, document = whole_run(start, tmp_path, configuration(stand, rehearsal='provider = "container"'))
+    assert 0 == status, said
+    assert "container" == document["versions"]["provider"], image
+    assert {"Begun", "Restored as"} <= {fact["name"] for check in document["checks"] for fact in check["facts"]}
+    assert "" == containers(document["run_id"])
     nothing_is_left(stand)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,21 +11,25 @@ from projects import outcome
 from staging import Staging, staging_stand  # noqa: F401 - a fixture
 from staging_runs import (  # noqa: F401 - two are fixtures
     PENDING,
+    begin,
     configuration,
     failed,
-    finished,
     nothing_is_left,
     own_stand,
     starting,
+    until,
     walked,
     whole_run,
 )
+from walk import walking
 
+from pytest_dryrun import workspace
 from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts.local import LocalHost
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.steps import beside
+from pytest_dryrun.steps.host_journal import HostJournal
 from pytest_dryrun.steps.target import TargetDatabase
 from pytest_dryrun.values import Outcome
 
@@ -66,6 +72,65 @@ def test_a_migration_that_loses_data_is_found_on_a_copy_beside_the_target(mighty
     assert "failed" == outcome(document, "no-destructive-operations")[0]
     assert rows == mighty.sql('SELECT count(*) FROM "Session"')
     assert there == mighty.sql(DATABASES)
+
+
+COPIES = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname LIKE '%dryrun%'"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
+def test_copies_go_with_a_run_that_is_broken_off(mighty, start, disposable, tmp_path, signum):
+    """They carry its name, and are gone with it, or with the next one where it could not clear up any more."""
+    (tmp_path / "dryrun.toml").write_text(configuration(mighty, rehearsal=BESIDE), encoding="utf-8")
+    run = start(tmp_path)
+    until(lambda: "_dryrun_template_" in mighty.sql(COPIES), "a copy")
+    copies = mighty.sql(COPIES)
+    run.send_signal(signum)
+    run.communicate(timeout=60)
+    document = json.loads((tmp_path / "reports" / "staging" / "report.json").read_text(encoding="utf-8"))
+    assert document["run_id"].lower().replace("-", "_") in copies
+    if signum is signal.SIGKILL:
+        assert "_dryrun_template_" in mighty.sql(COPIES)
+        with walked(mighty, tmp_path, disposable) as walk:
+            walk.sections(1)
+            notes = " ".join(walk.run.parts["notes"])
+            assert "making and dropping the databases edfinance_*_" in notes
+            assert all(f"{name}; it was dropped" in notes for name in copies.split())
+        workspace.sweep()
+    assert "" == mighty.sql(COPIES)
+    nothing_is_left(mighty)
+
+
+def test_every_write_is_noted_on_the_host_before_it_is_done(mighty, disposable, tmp_path, monkeypatch):
+    """The whole of a run, from the copies to the way back, in the order in which it is done."""
+    monkeypatch.setattr(HostJournal, "close", lambda _: None)  # so that it can be read
+    api = 'base_url = "http://127.0.0.1:3001"\nrestart = "pm2 restart all"'
+    rollback = 'on_no_go = "run"'
+    tables = {"api": api, "rehearsal": BESIDE, "rollback": rollback, "smoke": 'command = "true"'}
+    begin(mighty, tmp_path, **tables)
+    with walking(tmp_path, disposable, name="staging") as walk:
+        del walk.run.memo["server"]
+        walk.sections(*range(1, 11))
+        assert walk.decision().go, walk.run.records
+        walk.serving.roll_back()
+        assert "done" == walk.run.parts["rollback"]["outcome"], walk.run.parts["rollback"]
+    journal = mighty.root(
+        "sh", "-c", "cat /var/backups/edfinance/.staging-*.journal; rm /var/backups/edfinance/.*.journal"
+    )
+    entries = [line.split(" ", 2)[1:] for line in journal.splitlines() if line]
+    begun = [what for word, what in entries if word == "began"]
+    expected = [
+        "making and dropping the databases edfinance_*_",
+        "writing the backup staging-",
+        f"deploying {', '.join(PENDING)}",
+        "trying defaults with rows that are rolled back",
+        "restarting the application",
+        "checking the application through its API",
+        "running the smoke command",
+        "restoring the backup into edfinance_dryrun_restored_",
+        "restarting and trying the rolled-back application",
+    ]
+    assert [True] * len(expected) == [one.startswith(head) for one, head in zip(begun, expected, strict=True)], begun
+    assert sorted(begun) == sorted(what for word, what in entries if word == "ended")
 
 
 def test_a_user_who_is_no_superuser_is_told_first(stand, disposable, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import outcome
+from projects import outcome, typed
 from staging import REPOSITORY, Staging, staging_stand  # noqa: F401 - a fixture
 from staging_runs import (
     ASLEEP,
@@ -22,11 +23,15 @@ from staging_runs import (
     applied,
     asleep,
     configuration,
+    containers,
+    contents,
     cut,
     failed,
     finished,
+    image_of_its_version,  # noqa: F401 - a fixture
     nothing_is_left,
     own_stand,  # noqa: F401 - a fixture
+    password,
     put,
     starting,  # noqa: F401 - a fixture
     until,
@@ -83,7 +88,7 @@ def not_a_go(walk: Walk) -> list[str]:
 
 @contextmanager
 def nothing_stays_here() -> Iterator[None]:
-    """Neither a thread nor a file descriptor more than before."""
+    """No thread more than before: whoever carries a tunnel, a stream or a file is one."""
     threads = set(threading.enumerate())
     yield
     until(lambda: set(threading.enumerate()) <= threads, "the end of every thread", patience_s=30)
@@ -164,6 +169,27 @@ def test_the_run_after_a_killed_one_says_what_that_was_doing(stand, start, dispo
         assert f"while it was deploying {', '.join((*PENDING, SLOW))} (since 20" in told
     workspace.sweep()
     nothing_is_left(stand)
+
+
+def test_a_command_of_a_killed_run_keeps_the_next_one_away(stand, start, disposable, tmp_path):
+    """What it still changes would be taken for this run's doing; when it has ended, everything goes on."""
+    names = r"""status = "sh -c 'echo PostgreSQL database \\\"edfinance\\\"; false'" """
+    deploy = f"deploy = \"sh -c 'sleep 600; true'\"\n{names}"
+    (tmp_path / "dryrun.toml").write_text(configuration(stand, migrations=deploy), encoding="utf-8")
+    run = start(tmp_path)
+    wait_for(stand, "sleep 600")
+    run.kill()
+    run.communicate(timeout=60)
+    workspace.sweep()
+    with walked(stand, tmp_path, disposable) as walk:
+        reason = failed(walk.check("database-credentials"))
+        assert "was cut off while it was deploying" in reason
+        assert "Its command still runs on deploy@127.0.0.1: " in reason
+        assert "sleep 600" in reason
+        ending = reason.rpartition("end it on the host: ")[2]
+    assert re.fullmatch(r"kill( \d+)+", ending)
+    assert 0 == stand.ssh(ending).returncode
+    a_following_run_is_clean(stand, tmp_path / "next", disposable, 1, 2, 3)
 
 
 def test_a_link_that_is_cut_during_the_smoke_command(stand, start, disposable, tmp_path):
@@ -285,7 +311,8 @@ def test_a_deployment_that_dies_half_way(stand, disposable, tmp_path, deploy, ki
 
 
 def test_a_hazard_that_shows_on_the_migrated_host_alone(stand, start, tmp_path):
-    """What no copy shows is found after the deployment: the page calls for the way back, and names it."""
+    """What no copy shows is found after the deployment: the page tells the way back, which can be typed as it is."""
+    before = contents(stand)
     text = (REPOSITORY / "examples" / "hazards" / "left-not-valid" / "migration.sql").read_text(encoding="utf-8")
     put(stand, "20991231000000_left_not_valid", text)
     status, said, document = whole_run(start, tmp_path, configuration(stand))
@@ -296,6 +323,9 @@ def test_a_hazard_that_shows_on_the_migrated_host_alone(stand, start, tmp_path):
     assert "Coupon_percentOff_check" in reason
     assert [*PENDING, "20991231000000_left_not_valid"] == applied(stand)
     assert tells_the_way_back(document)
+    done = stand.ssh(typed(document["rollback"]["commands"]), given=f"{password(stand)}\n")
+    assert 0 == done.returncode, done.stderr
+    assert before == contents(stand)
 
 
 # Ctrl-C
@@ -336,6 +366,20 @@ def test_ctrl_c_in_every_section(stand, start, tmp_path, monkeypatch, section):
     assert (section == 5) is any("while it migrated the target: state unknown" in note for note in document["notes"])
     nothing_is_left(stand)
     assert [] == list(workspace.default_base().glob(f"{document['run_id']}*"))
+
+
+def test_ctrl_c_while_copies_are_in_a_container(stand, start, image, tmp_path, monkeypatch):
+    """It goes with the run, and so does what is in it."""
+    (tmp_path / "interrupting.py").write_text(INTERRUPTING, encoding="utf-8")
+    text = configuration(stand, rehearsal='provider = "container"')
+    (tmp_path / "dryrun.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("INTERRUPTED_SECTION", "04")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    status, said, document = finished(start(tmp_path, "-p", "interrupting"), tmp_path)
+    assert 2 == status, said
+    assert "container" == document["versions"]["provider"], image
+    assert "" == containers(document["run_id"])
+    nothing_is_left(stand)
 
 
 def test_ctrl_c_while_a_migration_runs(stand, start, tmp_path):

@@ -7,9 +7,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from projects import outcome
-from staging import Staging, staging_stand  # noqa: F401 - a fixture
+from staging import REPOSITORY, Staging, staging_stand  # noqa: F401 - a fixture
 from staging_runs import (  # noqa: F401 - two are fixtures
     PENDING,
     PRISMA,
@@ -18,6 +19,7 @@ from staging_runs import (  # noqa: F401 - two are fixtures
     applied,
     asleep,
     configuration,
+    contents,
     failed,
     finished,
     nothing_is_left,
@@ -25,11 +27,12 @@ from staging_runs import (  # noqa: F401 - two are fixtures
     put,
     signed_in,
     starting,
+    until,
     walked,
 )
 
 from pytest_dryrun.errors import TargetUnusable
-from pytest_dryrun.steps import way_in
+from pytest_dryrun.steps import way_back, way_in
 from pytest_dryrun.values import Outcome
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
@@ -37,17 +40,6 @@ pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
 RUN = 'on_no_go = "run"\nrestart = "pm2 restart all"'
 ONCE_RED = "command = \"sh -c 'test -e ../second || { touch ../second; echo no course >&2; exit 1; }'\""
 SIGNED_IN = 'requests = ["/api/health", "/api/auth/me"]\nsamples = 20\nmax_cpu_percent = 100'
-
-
-def contents(stand: Staging) -> list[str]:
-    """Every line of a plain dump, and the shape of the database itself."""
-    dump = stand.root("runuser", "-u", "postgres", "--", "pg_dump", "edfinance")
-    shape = stand.sql(
-        "SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype, datacl, s.setconfig"
-        " FROM pg_database d LEFT JOIN pg_db_role_setting s ON s.setdatabase = d.oid WHERE datname = 'edfinance'"
-    )
-    # Each dump of a patched pg_dump carries a word of its own.
-    return [*sorted(line for line in dump.splitlines() if "restrict " not in line), shape]
 
 
 def databases(stand: Staging) -> str:
@@ -84,6 +76,49 @@ def test_a_target_that_does_not_stand_the_smoke_test_is_brought_back(stand, star
     nothing_is_left(stand)
 
 
+@pytest.mark.parametrize(("hazard", "slug"), [("left-not-valid", "indexes-valid"), ("lock-held", "stalls")])
+def test_a_hazard_that_is_deployed_is_brought_back(stand, start, tmp_path, hazard, slug):
+    """The two that show only when the target is migrated: NO-GO for their reason, and the very rows of before."""
+    before, there = contents(stand), databases(stand)
+    text = (REPOSITORY / "examples" / "hazards" / hazard / "migration.sql").read_text(encoding="utf-8")
+    put(stand, f"20991231000000_{hazard.replace('-', '_')}", text)
+    (tmp_path / "dryrun.toml").write_text(configuration(stand, rollback=RUN), encoding="utf-8")
+    status, said, document = finished(start(tmp_path), tmp_path)
+    assert 1 == status, said
+    assert "failed" == outcome(document, slug)[0]
+    assert (True, True, "done") == (
+        document["target_migrated"],
+        document["rolled_back"],
+        document["rollback"]["outcome"],
+    ), told(document)
+    assert before == contents(stand)
+    assert there == databases(stand)
+    nothing_is_left(stand)
+
+
+def test_a_rollback_of_which_nobody_knows_the_end_is_called_unknown(stand, disposable, tmp_path, monkeypatch):
+    """The server does not answer any more in the moment that decides."""
+    with walked(stand, tmp_path, disposable, rollback=RUN) as walk:
+        walk.sections(1, 2, 3, 4, 5)
+        last = way_back._renamed
+
+        def renamed(*arguments: Any) -> bool:
+            last(*arguments)
+            stand.root("pkill", "-KILL", "-o", "-u", "postgres", "-x", "postgres")
+            raise psycopg.OperationalError("the connection is lost")
+
+        monkeypatch.setattr(way_back, "_renamed", renamed)
+        walk.serving.roll_back()
+        told = walk.run.parts["rollback"]
+        assert "unknown" == told["outcome"]
+        assert "State unknown: 'edfinance' is the migrated database or the restored one" in " ".join(told["said"])
+        assert any("dropdb --force edfinance" in line for line in told["commands"])
+        assert not walk.run.parts.get("rolled_back")
+    until(lambda: not stand.root("sh", "-c", "pgrep -u postgres -x postgres || true"), "the end of the server")
+    stand.root("pg_ctlcluster", "15", "main", "start")
+    stand.sql("DROP DATABASE IF EXISTS edfinance_none", "postgres")
+
+
 def test_a_deployment_that_is_killed_half_way_is_brought_back(stand, start, tmp_path):
     """Prisma's own CLI dies in the last migration, its session goes on: both are told, and the target is as before."""
     put(stand, SLOW, SLEEPS)
@@ -97,6 +132,7 @@ def test_a_deployment_that_is_killed_half_way_is_brought_back(stand, start, tmp_
     assert 1 == status, said
     state, reason = outcome(document, "migrations-applied")
     assert "failed" == state
+    assert f"Before: 7 applied, pending {', '.join((*PENDING, SLOW))}. " in reason
     assert f"Now: 10 applied, of them new {', '.join(PENDING)}; pending" in reason
     assert f"{SLOW} began at" in reason
     assert "prisma migrate resolve" in reason

@@ -141,7 +141,7 @@ def measure(folder: Path, *, scale: float, rounds: int) -> Iterator[Figure]:
 def fill(server: Server, project: Path, scale: float) -> int:
     """Fill a database, keep it as `baseline.dump` in the folder, and say how large it was."""
     server.sql(f"CREATE DATABASE {BASELINE}", dbname="postgres")
-    n = max(1, round(1000 * scale))
+    n = max(1, round(1125 * scale))
     statements = [*SCHEMA.split(";")[:-1], *(each.format(n=n) for each in FILL), *CONSTRAINTS.split(";")[:-1]]
     server.sql(*statements, "VACUUM ANALYZE", dbname=BASELINE)
     server.tool("pg_dump", "--format=custom", "--compress=1", f"--file={project / 'baseline.dump'}", dbname=BASELINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -127,6 +128,11 @@ class Api(Table):
     def _one_api(self) -> Self:
         if self.start and self.base_url:
             raise ValueError("`start` or `base_url`: an API is started here or runs somewhere already")
+        return self
+
+    @model_validator(mode="after")
+    def _a_port_is_one(self) -> Self:
+        _ = urlsplit(self.base_url).port  # ValueError for what is none
         return self
 
     @property

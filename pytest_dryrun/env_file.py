@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from pytest_dryrun.errors import ConfigurationError
 
@@ -16,12 +18,40 @@ LARGEST_BYTES = 256 * 1024
 _MEANS = "Without credentials nothing can be reached, so nothing was touched."
 
 
+# Variables that people give to secrets, and URLs that hold a login.
+_SECRET = re.compile(r"secret|token|passw|pwd|key|credential|private|auth|dsn|salt|signature|cookie", re.IGNORECASE)
+_LOGIN = re.compile(r"://[^/\s@:]*:([^/\s@]+)@")
+
+
 def variable(data: bytes, name: str, *, place: str) -> str:
     """The value of one variable: quotes, `export`, comments and CRLF understood, `${...}` left as it stands.
 
     `place` names the file for people. Raises ConfigurationError where the file is no `.env` or lacks the variable; no
     message shows any value.
     """
+    values = _values(data, place)
+    if value := values.get(name):
+        return value
+    known = ", ".join(sorted(key for key, given in values.items() if key.isidentifier() and given)) or "none"
+    raise ConfigurationError(
+        f"{place} {'gives' if name in values else 'has'} no {'value for ' if name in values else ''}{name}.",
+        _MEANS,
+        f"Name the variable in [database] variable; the file's variables are: {known}.",
+    )
+
+
+def secrets(data: bytes, *, place: str) -> tuple[str, ...]:
+    """The other values of the file that look like secrets by the name of their variable, and passwords in its URLs."""
+    found = []
+    for name, value in _values(data, place).items():
+        if value and _SECRET.search(name):
+            found.append(value)
+        if value and (login := _LOGIN.search(value)):
+            found += [login[1], unquote(login[1])]
+    return tuple(found)
+
+
+def _values(data: bytes, place: str) -> dict[str, str | None]:
     from dotenv import dotenv_values
 
     if len(data) > LARGEST_BYTES:
@@ -37,18 +67,7 @@ def variable(data: bytes, name: str, *, place: str) -> str:
     if "\x00" in text:
         raise _no_text(place, f"byte {text.index(chr(0)) + 1} is NUL")
     with _quiet():
-        values = dotenv_values(stream=io.StringIO(text.replace("\r\n", "\n")), interpolate=False)
-    value = values.get(name)
-    if value:
-        return value
-    known = (
-        ", ".join(sorted(key for key, given in values.items() if key.isidentifier() and given is not None)) or "none"
-    )
-    raise ConfigurationError(
-        f"{place} {'gives' if name in values else 'has'} no {'value for ' if name in values else ''}{name}.",
-        _MEANS,
-        f"Name the variable in [database] variable; the file's variables are: {known}.",
-    )
+        return dict(dotenv_values(stream=io.StringIO(text.replace("\r\n", "\n")), interpolate=False))
 
 
 def _no_text(place: str, why: str) -> ConfigurationError:

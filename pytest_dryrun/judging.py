@@ -76,8 +76,13 @@ def verdict(error: BaseException, *, owner: str | None) -> tuple[Outcome, str]:
     if owner is not None:
         return Outcome.BLOCKED, f"blocked by {owner}: {_first(error)}"
     if isinstance(error, (AssertionError, DryRunError, pytest.fail.Exception)):
-        return Outcome.FAILED, str(error) or "an assertion failed without a message"
-    return Outcome.BROKEN, f"{type(error).__name__}: {error}"
+        return Outcome.FAILED, _all(error) or "an assertion failed without a message"
+    return Outcome.BROKEN, f"{type(error).__name__}: {_all(error)}"
+
+
+def _all(error: BaseException) -> str:
+    """What an error says, and what was added to it on its way."""
+    return "\n".join([str(error), *getattr(error, "__notes__", ())])
 
 
 def _first(error: BaseException) -> str:

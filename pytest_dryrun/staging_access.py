@@ -78,8 +78,8 @@ class StagingAccess(DryRun, ABC):
         """The database that the application's `.env` names, through a tunnel, proved to be the one its host means."""
         host = self.remote()
         user = host.name.partition("@")[0]
-        url, text = way_in.credentials(host, self._directory, self.target.database, user=user)
-        for secret in url.secrets:
+        url, text, others = way_in.credentials(host, self._directory, self.target.database, user=user)
+        for secret in (*url.secrets, *others):
             self.redactor.add(secret)
         self.redactor.add(text)
         self.redactor.add(urlsplit(text).netloc.rpartition("@")[0].partition(":")[2])  # as the file spells it

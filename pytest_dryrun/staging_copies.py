@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from pytest_dryrun.config import size_bytes
-from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.errors import CommandFailed, DryRunError
 from pytest_dryrun.judging import Blocked
 from pytest_dryrun.migrations import Migrations
 from pytest_dryrun.postgres import disposable
@@ -18,13 +18,14 @@ from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.staging_access import StagingAccess
-from pytest_dryrun.steps import beside, from_host, proof, way_back
+from pytest_dryrun.steps import beside, from_host, proof, still_running, way_back, way_back_typed
 from pytest_dryrun.steps import target as names
 from pytest_dryrun.steps.loading import Loading
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.rehearsal import Template
 from pytest_dryrun.steps.rollback import RolledBack
 from pytest_dryrun.steps.tuples import Counters
+from pytest_dryrun.values import Severity
 
 
 class StagingCopies(StagingAccess, ABC):
@@ -52,7 +53,9 @@ class StagingCopies(StagingAccess, ABC):
     @step("Measuring the room for a backup")
     def backup_room(self) -> proof.Room:
         """Free space on the host against what the backup may need, once what killed runs left is gone."""
-        if way_back.left(self.database().conninfo):
+        conninfo = self.database().conninfo
+        from_host.clear(self.remote(), self._backups, self.name)
+        if way_back.left(conninfo):
             self.journal()
         return proof.room(self.database(), self._backups, size_bytes(self.target.backup.min_free))
 
@@ -63,7 +66,14 @@ class StagingCopies(StagingAccess, ABC):
         copy = None if self.beside else self.workspace().path / "backup" / name
         loading = None if self.beside else self._loading()
         dump = from_host.there(
-            self.remote(), self.database(), self._backups, name, copy, timeout_s=timeout_s, loading=loading
+            self.remote(),
+            self.database(),
+            self._backups,
+            name,
+            copy,
+            timeout_s=timeout_s,
+            loading=loading,
+            env=still_running.marking(self.run_id),
         )
         self._counters = tuple_counters(self.database().conninfo, settled_s=0)
         self._counted_at = time.monotonic()
@@ -118,20 +128,35 @@ class StagingCopies(StagingAccess, ABC):
         """The migrated copy, replaced by the backup as it lies on the host now."""
         self.rehearsed()
         self.backup().hold()
-        own = self.login() if way_back.may_replace(self.database().conninfo) else None
+        conninfo = self.database().conninfo
+        if self.beside:  # whose user is a superuser
+            return RolledBack.of(self._restored_over_copy(None), restored_as=conninfo.user)
+        own = self.login() if way_back.may_replace(conninfo) else None
         restored = self._restored_as(own) if own else None
         if restored is None:
             own, restored = None, self._restored_over_copy(None)
         self.publish_backup(self.backup(), restored.restore_ms)
-        return RolledBack.of(restored, restored_as=own.user if own else way_back.SUPERUSER)
+        return RolledBack.of(restored, restored_as=own.user if own else way_back_typed.SUPERUSER)
 
     def _restored_as(self, own: Conninfo) -> proof.Restored | None:
         """The backup restored as the target's own user; None where only a superuser can, and nobody else has to."""
-        if self.rolls_back:
-            return self._restored_over_copy(own)
-        with suppress(DryRunError):
+        try:
             restored = self._restored_over_copy(own)
-            return None if restored.disproved else restored
+        except CommandFailed:  # no word of who may do what
+            raise
+        except DryRunError as error:
+            if self.rolls_back:
+                raise DryRunError(
+                    error.what,
+                    f'With on_no_go = "run" {own.user!r} of the .env would have to do it, and on the copy could not.',
+                    f'Give the user what it lacks, or set [rollback] on_no_go = "print". {error.next}',
+                ) from error
+            why = error.what
+        else:
+            if self.rolls_back or not restored.disproved:
+                return restored
+            why = next(found.message for found in restored.findings if found.severity is Severity.BLOCKER)
+        self.note(f"Only a superuser can restore the backup, {own.user!r} of the .env cannot: {why}")
         return None
 
     def _restored_over_copy(self, login: Conninfo | None) -> proof.Restored:

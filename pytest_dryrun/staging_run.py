@@ -14,7 +14,7 @@ from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.judging import Blocked
 from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.staging_copies import StagingCopies
-from pytest_dryrun.steps import application, way_back, way_in
+from pytest_dryrun.steps import application, way_back, way_back_typed, way_in
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.tuples import busy
 
@@ -33,7 +33,7 @@ class StagingRun(StagingCopies):
         self.log_marks()
         if changed := self.backup().changed():
             raise Blocked(f"blocked, the target was not touched: {changed}")
-        commands = way_back.commands(
+        commands = way_back_typed.commands(
             self.database(),
             self.backup().shape,
             self._backup_file,

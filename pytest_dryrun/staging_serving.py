@@ -118,10 +118,10 @@ class StagingServing(Serving):
             return found
         try:
             before = self.restarted().processes
-        except Blocked:
+        except (Blocked, DryRunError):
             if not self.target.p0.command and not self.target.p0.logs:
                 raise
-            return found  # nobody has used the application yet
+            return found  # nobody has used the application
         return (*found, *supervisor.crashes(before, self._application.processes()))
 
     @property

@@ -90,9 +90,3 @@ def outcome(document: dict[str, Any], slug: str) -> tuple[str, str]:
 def criterion(document: dict[str, Any], key: str) -> dict[str, Any]:
     """One row of the matrix."""
     return next(row for row in document["criteria"] if row["id"] == key)
-
-
-def typed(lines: list[str]) -> str:
-    """The commands of a way back as a script, the password on its stdin; the first error ends it."""
-    export, asking, *rest = lines
-    return "\n".join([export, asking, "set -e", *rest])

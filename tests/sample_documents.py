@@ -476,6 +476,7 @@ def go() -> Document:
                 "not_measured": "the host shows the login user no processes of other users (hidepid)",
             },
         ],
+        "resources_of_run": False,
         "load": {"cpu_count": 4, "last": 0.5, "peak": 1.375, "series": [[t, 0.5 + t % 7 / 8] for t in range(48)]},
         "top_statements": [
             {

@@ -131,6 +131,7 @@ rule = "a"
             '[targets.local.api]\nstart = "x"\nrestart = "y"',
             "api.restart and api.status are about an API that a staging",
         ),
+        ('[targets.local.api]\nbase_url = "http://a:99999"', "targets.local.api: Port out of range"),
         ("[targets.local.smoke]\ncomand = 'x'", "targets.local.smoke.comand: unknown key, did you mean command?"),
         ("[targets.local.api]\nstart = '${GONE}'", "api.start: the environment variable GONE is not set"),
         ("[targetz]", "targetz: unknown key, did you mean targets?"),

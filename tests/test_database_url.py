@@ -101,6 +101,7 @@ def test_prisma_gets_its_own_parameters_back():
         ("postgresql://app:s3cret@db/shop?nonsense=1", "'nonsense'"),
         ("postgresql://app:s3cret@db/shop?sslmode=a&sslmode=b", "twice"),
         ("postgresql://app:s3cret@db:6543/shop?pgbouncer=true", "pooler"),
+        ("postgresql://app@db/shop?passfile=/s3cret", "'passfile' leads to a file that only the host reads"),
         ("postgresql://app:s3cret@db/shop?service=main", "'service' leads to a file that only the host reads"),
     ],
     ids=[
@@ -116,6 +117,7 @@ def test_prisma_gets_its_own_parameters_back():
         "unknown parameter",
         "parameter twice",
         "pooler",
+        "password file",
         "service file",
     ],
 )

@@ -251,6 +251,20 @@ def test_stream_left_early_kills_the_command(host):
     assert "8765" not in _docker("top", host.container.id)
 
 
+def test_a_command_that_is_killed_does_not_take_the_server_with_it(server, host):
+    """Its orphans go to the first process: a postmaster would take their end for a crash of its own."""
+    with connect(server.conninfo) as connection:
+        for _ in range(30):
+            with host.stream(["sh", "-c", "while echo x; do sleep 0.01; done"], timeout_s=60) as chunks:
+                next(chunks)
+        with pytest.raises(CommandFailed, match="did not end within 1 s"):
+            host.run(["sh", "-c", "sleep 1234 & sleep 1234 & wait"], timeout_s=1)
+        assert (1,) == connection.execute("SELECT 1").fetchone()
+        [log] = connection.execute("SELECT pg_read_file(pg_current_logfile())").fetchone()
+    assert "was terminated by signal" not in log
+    assert "recovery" not in log
+
+
 def test_a_file_and_a_folder_are_put_inside_unchanged(host, tmp_path):
     """A dump is restored inside, whatever its format and the length of its name."""
     folder = tmp_path / "dump"

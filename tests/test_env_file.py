@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_dryrun.env_file import variable
+from pytest_dryrun.env_file import secrets, variable
 from pytest_dryrun.errors import ConfigurationError
 
 URL = "postgresql://app:s3cret@localhost/shop"
@@ -69,3 +69,16 @@ def test_what_is_refused(data, says):
     assert says in str(refused.value)
     assert "/srv/app/.env on deploy@staging" in refused.value.what
     assert "s3cret" not in str(refused.value)
+
+
+def test_what_else_is_secret_is_known_by_its_name_or_its_place():
+    """Whatever a deploy command prints of its environment; ordinary settings stay readable."""
+    text = """
+JWT_SECRET="j-1"
+STRIPE_API_KEY=s-2
+REDIS_URL=redis://:r%40-3@cache:6379/0
+NODE_ENV=production
+PORT=3001
+EMPTY_TOKEN=
+"""
+    assert ("j-1", "s-2", "r%40-3", "r@-3") == secrets(text.encode(), place="a file")

@@ -158,6 +158,13 @@ class Longrepr:
         return self.text
 
 
+def test_what_is_added_to_an_error_on_its_way_is_told():
+    """A command that could not be ended, for one."""
+    error = DryRunError("a", "b", "c")
+    error.add_note("It still runs.")
+    assert (Outcome.FAILED, "a\nb\nc\nIt still runs.") == verdict(error, owner=None)
+
+
 def report(longrepr: object = None) -> pytest.TestReport:
     """A report that may hold a secret anywhere."""
     said = [("Captured stdout call", "the password is hunter22")]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import outcome, typed
+from projects import outcome
 from staging import REPOSITORY, Staging, staging_stand  # noqa: F401 - a fixture
 from staging_runs import (
     ASLEEP,
@@ -172,9 +172,9 @@ def test_the_run_after_a_killed_one_says_what_that_was_doing(stand, start, dispo
 
 
 def test_a_command_of_a_killed_run_keeps_the_next_one_away(stand, start, disposable, tmp_path):
-    """What it still changes would be taken for this run's doing; when it has ended, everything goes on."""
+    """What it still changes would be taken for this run's doing; when it has ended, whatever daemon it has left stays."""
     names = r"""status = "sh -c 'echo PostgreSQL database \\\"edfinance\\\"; false'" """
-    deploy = f"deploy = \"sh -c 'sleep 600; true'\"\n{names}"
+    deploy = f"deploy = \"sh -c 'setsid sleep 7000 & sleep 600; true'\"\n{names}"
     (tmp_path / "dryrun.toml").write_text(configuration(stand, migrations=deploy), encoding="utf-8")
     run = start(tmp_path)
     wait_for(stand, "sleep 600")
@@ -186,10 +186,13 @@ def test_a_command_of_a_killed_run_keeps_the_next_one_away(stand, start, disposa
         assert "was cut off while it was deploying" in reason
         assert "Its command still runs on deploy@127.0.0.1: " in reason
         assert "sleep 600" in reason
+        assert "7000; " not in reason
         ending = reason.rpartition("end it on the host: ")[2]
-    assert re.fullmatch(r"kill( \d+)+", ending)
+    assert re.fullmatch(r"kill -- -\d+", ending)
     assert 0 == stand.ssh(ending).returncode
+    assert "" == stand.ssh("pgrep -f 'sleep 60[0]'").stdout
     a_following_run_is_clean(stand, tmp_path / "next", disposable, 1, 2, 3)
+    assert 0 == stand.ssh("pkill -f 'sleep 700[0]'").returncode
 
 
 def test_a_link_that_is_cut_during_the_smoke_command(stand, start, disposable, tmp_path):
@@ -323,7 +326,7 @@ def test_a_hazard_that_shows_on_the_migrated_host_alone(stand, start, tmp_path):
     assert "Coupon_percentOff_check" in reason
     assert [*PENDING, "20991231000000_left_not_valid"] == applied(stand)
     assert tells_the_way_back(document)
-    done = stand.ssh(typed(document["rollback"]["commands"]), given=f"{password(stand)}\n")
+    done = stand.ssh("\n".join(document["rollback"]["commands"]), given=f"{password(stand)}\n")
     assert 0 == done.returncode, done.stderr
     assert before == contents(stand)
 

@@ -98,6 +98,8 @@ def test_no_secret_is_told_where_a_run_fails(stand, start, tmp_path, monkeypatch
     """Neither the password of the `.env` nor the token, as they are or percent-encoded, wherever a run leaves words."""
     token = f"t/k+{secrets.token_urlsafe(16)}%"
     monkeypatch.setenv("STAGING_TOKEN", token)
+    other = secrets.token_urlsafe(16)
+    stand.application(f"echo JWT_SECRET={other} >> .env")
     tables = {name: text.replace("{token}", token) for name, text in FAILING[what].items()}
     api = 'base_url = "http://127.0.0.1:3001"\ntoken = "${STAGING_TOKEN}"'
     if "sql" in tables.get("migrations", ""):
@@ -115,7 +117,7 @@ def test_no_secret_is_told_where_a_run_fails(stand, start, tmp_path, monkeypatch
     assert ("rollback" in what) is document["rolled_back"]
     # The token stands in the command that the configuration gives: that is its author's own doing.
     processes = {line for line in processes if "sh -c" not in line}
-    told_nowhere([password(stand), token], stand, tmp_path, said, processes)
+    told_nowhere([password(stand), token, other], stand, tmp_path, said, processes)
     assert "link" in what or MASK in said
 
 

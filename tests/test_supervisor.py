@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -61,13 +62,21 @@ def test_every_process_of_pm2_is_told_with_its_restarts(pm2):
     ]
 
 
-@pytest.mark.parametrize("about", [{"autorestart": False}, {"cron_restart": "0 3 * * *"}], ids=["ends", "by the clock"])
-def test_a_process_that_is_meant_to_end_need_not_be_online(pm2, about):
+def test_a_process_that_is_meant_to_end_need_not_be_online(pm2):
     """What runs at night is stopped by day, and counts each night as a restart."""
-    [nightly] = told(pm2(json.dumps([entry("nightly", "stopped", 30, **about)])))
+    [nightly] = told(pm2(json.dumps([entry("nightly", "online", 30, autorestart=False, cron_restart="0 3 * * *")])))
 
     assert not nightly.kept_up
-    assert () == crashes([nightly], [process(0, "nightly", "stopped", 31, kept_up=False)])
+    assert () == crashes([nightly], [replace(nightly, status="stopped", restarts=31)])
+
+
+@pytest.mark.parametrize(("cron", "counted"), [("0 3 * * *", False), ("0", True), (None, True)])
+def test_a_server_that_is_restarted_every_night_has_to_be_online_all_the_same(pm2, cron, counted):
+    """Its restarts say nothing then; that it is down says everything."""
+    [server] = told(pm2(json.dumps([entry("api", cron_restart=cron)])))
+
+    assert counted is bool(crashes([server], [replace(server, restarts=1)]))
+    assert ("api is errored, not online",) == missing([server], [replace(server, status="errored")])
 
 
 def test_a_command_behind_a_shell_is_read_all_the_same(pm2):
@@ -128,6 +137,9 @@ def test_a_pm2_command_that_always_succeeds_is_refused(command):
         ("bash -lc 'pm2 jlist'", True),
         ("systemctl is-active shop", False),
         ("systemctl is-active my-pm2-like", False),
+        ("systemctl is-active pm2", False),
+        ("systemctl is-active pm2.service", False),
+        ("sh /home/d/.pm2/ok.sh", False),
     ],
 )
 def test_a_command_that_says_something_is_taken(command, listing):
@@ -143,10 +155,11 @@ def test_a_process_that_crashes_while_it_is_used_is_named():
     now = [process(1, "web", restarts=6), process(2, "worker", "waiting restart", 1), process(4, "new", "errored")]
 
     assert (
-        "web crashed and was restarted 2 times while it was used",
-        "worker crashed and was restarted once while it was used",
+        "web ended while it was used, and was restarted 2 times",
+        "worker ended while it was used, and was restarted once",
         "worker is waiting restart, not online",
-        "mail is not there any more",
+        "new is errored, not online",
+        "of mail, 0 of 1 are online",
     ) == crashes(before, now)
     assert () == crashes(before, before)
 
@@ -160,9 +173,23 @@ def test_a_process_that_crashes_while_it_is_used_is_named():
         ([process(1, "a"), process(2, "a", "stopped")], [process(1, "a"), process(2, "a", "stopped")], ()),
         ([process(1, "a", "stopped")], [process(1, "a", "stopped")], ()),
         ([process(1, "a", kept_up=False)], [], ()),
-        ([process(1, "x" * 70)], [], ("... is not there any more",)),
+        ([process(1, "x" * 70)], [], ("of ..., 0 of 1 are online",)),
+        ([process(0, "a", "stopped"), process(1, "b")], [process(0, "b", "errored")], ("b is errored, not online",)),
+        ([process(1, "a")], [process(1, "a"), process(2, "new", "errored")], ("new is errored, not online",)),
+        ([process(n, "a") for n in range(4)], [process(7, "a")], ("of a, 1 of 4 are online",)),
     ],
-    ids=["down", "made anew", "one more instance", "one stopped before", "stopped before", "ended", "a long name"],
+    ids=[
+        "down",
+        "made anew",
+        "one more instance",
+        "one stopped before",
+        "stopped before",
+        "ended",
+        "a long name",
+        "numbers given out again",
+        "new and down",
+        "fewer instances",
+    ],
 )
 def test_what_was_online_has_to_be_so_again(before, now, expected):
     """By its number, or its name where the restart made it anew; what was down before is nobody's fault now."""

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from projects import typed
 from psycopg import sql
 
 from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
-from pytest_dryrun.steps import proof, way_back, way_in
+from pytest_dryrun.steps import proof, way_back, way_back_typed, way_in
 from pytest_dryrun.steps.target import TargetDatabase
 
 pytestmark = pytest.mark.live
@@ -279,16 +278,41 @@ def test_names_that_are_long_already_stay_within_bounds():
     assert all(len(name.encode()) <= 63 for name in made)
 
 
+def test_the_way_back_is_walked_with_no_more_rights_than_who_would_walk_it(owner, disposable, target, taken, postgres):
+    """What only a superuser may set, for another role in this database, shows on the copy and not on the target."""
+    name = way_back.named(owner.dbname, "copy", RUN)
+    proof.restore(disposable, taken, name, timeout_s=60, login=owner)
+    execute(postgres, f"ALTER ROLE {owner.user}_reader IN DATABASE {owner.dbname} SET statement_timeout = '30s'")
+    again = proof.take(target, proof.here(target, taken.path.parent, "two.dump", 60), timeout_s=60)
+    try:
+        with pytest.raises(DryRunError, match="could not make the database anew: permission denied"):
+            proof.restore(disposable, again, name, timeout_s=60, login=owner)
+        assert () == proof.restore(disposable, again, name, timeout_s=60).findings
+    finally:
+        databases.drop(postgres, name)
+
+
+def test_the_first_command_that_fails_ends_the_way_back(owner, target, taken, postgres):
+    """Nothing is restored over what could not be dropped, and no application is restarted on it."""
+    lines = way_back_typed.commands(target, taken.shape, str(taken.path), "echo restarted", user=f"{owner.user}_reader")
+    done = subprocess.run(
+        ["sh", "-c", "\n".join(lines)], input="wrong\n", capture_output=True, text=True, timeout=60, check=False
+    )
+    assert 0 != done.returncode
+    assert "restarted" not in done.stdout
+    assert owner.dbname in names(postgres.database(owner.dbname))
+
+
 @pytest.mark.parametrize("who", ["a superuser", "the owner"])
 def test_the_commands_of_the_way_back_do_the_same(owner, target, taken, postgres, who):
     """Typed on the target's host, with the password that is asked for, they lead back to the same rows and schema."""
     typing = owner if who == "the owner" else postgres
     with connect(owner) as connection:
         before = databases.shape(connection)
-    lines = way_back.commands(target, taken.shape, str(taken.path), "echo restarted", user=typing.user)
+    lines = way_back_typed.commands(target, taken.shape, str(taken.path), "echo restarted", user=typing.user)
     assert typing.password not in "".join(lines)
     migrate(owner)
-    argv, given = ["sh", "-c", typed(lines)], f"{typing.password}\n"
+    argv, given = ["sh", "-c", "\n".join(lines)], f"{typing.password}\n"
     done = subprocess.run(argv, input=given, capture_output=True, text=True, timeout=120, check=False)
     assert 0 == done.returncode, done.stderr
     assert done.stdout.endswith("restarted\n")

@@ -6,7 +6,6 @@ import os
 import pwd
 import secrets
 import selectors
-import signal
 import subprocess
 import threading
 import time
@@ -17,17 +16,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from pytest_dryrun import processes
-from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts import Completed
 from pytest_dryrun.hosts.given import Given
 from pytest_dryrun.hosts.output import Kept, ended_badly, not_started, too_slow
-from pytest_dryrun.processes import COOKIE, Process
+from pytest_dryrun.hosts.running import KILL_S, RunningProcess
+from pytest_dryrun.processes import COOKIE
 from pytest_dryrun.workspace import Workspace
 
 _CHUNK_BYTES = 1 << 18
 _TICK_S = 0.05
 _LINGER_S = 0.5
-_KILL_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +141,9 @@ class LocalHost:
             yield process
         finally:
             if process.returncode is None:  # not reaped, so its number still stands for its group
-                processes.kill_all(lambda: processes.kin(process.pid), _KILL_S)
+                processes.kill_all(lambda: processes.kin(process.pid), KILL_S)
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(_KILL_S)
+                    process.wait(KILL_S)
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe:
                     pipe.close()
@@ -168,63 +166,6 @@ class LocalHost:
         except (OSError, KeyError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise not_started(argv, cwd, reason) from error
-
-
-class RunningProcess:
-    """A process that stays until `stop`, with everything it starts."""
-
-    def __init__(self, process: subprocess.Popen[bytes], output: Path, cookie: str, workspace: Workspace) -> None:
-        self._process = process
-        self._output = output
-        self._cookie = cookie
-        self._workspace = workspace
-
-    @property
-    def pid(self) -> int:
-        """The number of the process, which is also that of its session and group."""
-        return self._process.pid
-
-    def poll(self) -> int | None:
-        """Tell the exit status, negative for a signal; None while it runs."""
-        if self._process.returncode is not None:
-            return self._process.returncode
-        # It is left a zombie until `stop`: so long its number, by which its family is found, is nobody else's.
-        state = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-        if state is None:
-            return None
-        return state.si_status if state.si_code == os.CLD_EXITED else -state.si_status
-
-    def tail(self, lines: int) -> str:
-        """Read the last lines of what it printed."""
-        with self._output.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 65536))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
-
-    def stop(self, timeout_s: float = 10.0, first_signal: int = signal.SIGTERM) -> None:
-        """Ask it to end, wait, then kill it and everything it started; a second call does nothing.
-
-        Raises CommandFailed when something of it is still there.
-        """
-        if self._process.returncode is not None:
-            return
-        family = self._family()
-        if self.poll() is None:
-            os.killpg(self.pid, first_signal)
-            deadline = time.monotonic() + timeout_s
-            while self.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.01)
-        left = processes.kill_all(lambda: (*processes.living(family), *self._family()), _KILL_S)
-        if left:
-            raise CommandFailed(
-                f"Process {', '.join(str(process.pid) for process in left)} could not be ended.",
-                "Something the dry run started is still running.",
-                "End it by hand, as the user it runs as.",
-            )
-        self._process.wait(_KILL_S)
-        self._workspace.forget_process(self.pid)
-
-    def _family(self) -> tuple[Process, ...]:
-        return tuple({*processes.kin(self.pid), *processes.marked(self._cookie)})
 
 
 def _stdout(process: subprocess.Popen[bytes], argv: Sequence[str], timeout_s: float) -> Generator[bytes, None, None]:

@@ -10,6 +10,7 @@ from pytest_dryrun.errors import CommandFailed
 
 KEPT_BYTES = 64 * 1024 * 1024
 LONGEST_LINE_BYTES = 1024 * 1024
+_LONGEST_SHOWN = 200
 
 
 class Kept:
@@ -91,9 +92,9 @@ def ended_badly(argv: Sequence[str], status: int, stderr: str) -> CommandFailed:
 
 
 def shown(argv: Sequence[str]) -> str:
-    """Spell a command as a person would type it, on one line, cut where it is long."""
+    """Spell a command as a person would type it, on one line, cut between two words where it is long."""
     text = " ".join(shlex.join(argv).split())
-    return text if len(text) <= 200 else text[:200] + "…"
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN + 1].rpartition(" ")[0] + " …"
 
 
 def last_words(text: str) -> str:

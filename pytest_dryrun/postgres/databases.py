@@ -146,11 +146,6 @@ def properties(name: str, like: Shape, roles: Collection[str]) -> list[sql.Compo
     """Give a database the settings, grants, limit and comment of a shape; of the roles only these count."""
     whole = sql.Identifier(name)
     found = [sql.SQL("ALTER DATABASE {} SET {}").format(whole, assignment(setting)) for setting in like.settings]
-    found += [
-        sql.SQL("ALTER ROLE {} IN DATABASE {} SET {}").format(sql.Identifier(role), whole, assignment(setting))
-        for role, setting in like.role_settings
-        if role in roles
-    ]
     if like.grants is not None:
         found.append(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(whole))
         if like.owner in roles:
@@ -160,6 +155,11 @@ def properties(name: str, like: Shape, roles: Collection[str]) -> list[sql.Compo
             to = sql.Identifier(grantee) if grantee else sql.SQL("PUBLIC")
             option = sql.SQL(" WITH GRANT OPTION" if passed_on else "")
             found.append(sql.SQL("GRANT {} ON DATABASE {} TO {}").format(sql.SQL(privilege), whole, to) + option)
+    found += [
+        sql.SQL("ALTER ROLE {} IN DATABASE {} SET {}").format(sql.Identifier(role), whole, assignment(setting))
+        for role, setting in like.role_settings
+        if role in roles
+    ]
     if like.connection_limit >= 0:
         found.append(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(whole, sql.Literal(like.connection_limit)))
     if like.comment:

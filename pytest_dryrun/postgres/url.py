@@ -88,7 +88,8 @@ def parse(text: str, *, name: str, user: str) -> DatabaseUrl:
             "Locks, snapshots and session settings do not survive one, so nothing was touched.",
             "Name the variable with the direct URL in [database] variable.",
         )
-    if named := next((key for key in _UNREAD if key in query), ""):
+    unread = (*_UNREAD, *(() if secret else ("passfile",)))
+    if named := next((key for key in unread if key in query), ""):
         raise _wrong(name, f"its parameter {named!r} leads to a file that only the host reads; write out what it says")
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     if unknown := sorted(set(query) - known):

@@ -92,7 +92,7 @@ class HostSampler:
         self._door: Door | None = door(base_url) if base_url else None
         self._ended = threading.Event()
         self._first = threading.Event()
-        self._marking = False
+        self._marking, self._marked = False, threading.Event()
         self._thread = threading.Thread(target=self._watch, name="dryrun-host-resources", daemon=True)
         self._books = self._whole = _Books()
         self._cores = 1
@@ -108,10 +108,9 @@ class HostSampler:
     def mark(self) -> None:
         """Let what `stop` tells begin here; all from `start` on is its `whole` then."""
         self._began = time.monotonic()
-        self._first.clear()
         self._marking = True
         if self._thread.is_alive():
-            self._first.wait(timeout=15)
+            self._marked.wait(timeout=15)
 
     def end(self) -> None:
         """Leave the host alone; may be called twice."""
@@ -190,6 +189,7 @@ class HostSampler:
             self._fail(f"what it said was not understood: {error}.")
         finally:
             self._first.set()
+            self._marked.set()
 
     def _read(self, given: Iterable[str]) -> None:
         for found in cores_and_looks(given):
@@ -201,6 +201,7 @@ class HostSampler:
             self._books.add(found)
             if self._whole is not self._books:
                 self._whole.add(found)
+                self._marked.set()
             self._first.set()
             if self._ended.is_set() and self._books.looks > 1:
                 return

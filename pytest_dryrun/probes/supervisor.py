@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,9 @@ from pytest_dryrun.probes.smoke import argv_of, clip, plain, run_command
 _KEY = "api.status"
 _MEANS = "Whether the application keeps running on this database is not proven."
 _NAME_LENGTH = 60
-# Also inside a shell's argument, behind npx, with a version.
-_PM2 = re.compile(r"(?<![\w-])pm2(?![\w-])")
+# The program by its name, also inside a shell's argument, behind npx, with a version; no unit or folder of that name.
+_PM2 = re.compile(r"""(?:^|[\s;&|('"/])pm2(?:@\S+)?(?=[\s;&|)'"]|$)""")
+_UNITS = re.compile(r"(?:^|[\s/])(?:systemctl|service|rc-service)\s")
 _LIST = re.compile(r"(?<![\w-])jlist(?![\w-])")
 
 
@@ -25,7 +27,8 @@ _LIST = re.compile(r"(?<![\w-])jlist(?![\w-])")
 class Supervised:
     """One process as pm2 sees it; `restarts` counts from whenever pm2 began to count.
 
-    `kept_up`: it is started again whenever it ends, so that it has to be online; one that runs by the clock is not.
+    `kept_up`: it is started again whenever it ends, so that it has to be online. `by_the_clock`: it is started again at
+    set times too, so that its restarts say nothing.
     """
 
     number: int
@@ -34,6 +37,7 @@ class Supervised:
     status: str
     restarts: int
     kept_up: bool = True
+    by_the_clock: bool = False
 
     @property
     def online(self) -> bool:
@@ -46,7 +50,7 @@ class Supervised:
 
 def lists_processes(command: str) -> bool:
     """Whether the command tells of every process, so that crashes can be counted."""
-    return bool(_PM2.search(command))
+    return bool(_PM2.search(command)) and not _UNITS.search(command)
 
 
 def refuse_deaf(command: str) -> None:
@@ -82,23 +86,31 @@ def ask(command: str, *, host: Host, cwd: str | None, timeout_s: float) -> tuple
 
 
 def missing(before: Sequence[Supervised], now: Sequence[Supervised]) -> tuple[str, ...]:
-    """What was online and is not any more, though it ought to be; what was stopped before may stay so."""
-    wanted = {one.app for one in before if one.online and one.kept_up}
-    was_down = {one.number for one in before if not one.online}
-    down = [one for one in now if one.app in wanted and one.kept_up and not one.online and one.number not in was_down]
-    gone = sorted(wanted - {one.app for one in now})
+    """What was online and is not any more, though it ought to be, and what is new and is not; else it may be down."""
+    wanted = Counter(one.app for one in before if one.online and one.kept_up)
+    known = {one.app for one in before}
+    stopped = {(one.app, one.number) for one in before if not one.online}
+    down = [
+        one
+        for one in now
+        if one.kept_up and not one.online and (one.app, one.number) not in stopped
+        if one.app in wanted or one.app not in known
+    ]
+    told = {one.app for one in down}
+    online = Counter(one.app for one in now if one.online)
+    fewer = [(app, count) for app, count in wanted.items() if online[app] < count and app not in told]
     return (
         *(f"{one.name} is {one.status}, not online" for one in down),
-        *(f"{clip(app, _NAME_LENGTH)} is not there any more" for app in gone),
+        *(f"of {clip(app, _NAME_LENGTH)}, {online[app]} of {count} are online" for app, count in fewer),
     )
 
 
 def crashes(before: Sequence[Supervised], now: Sequence[Supervised]) -> tuple[str, ...]:
     """Processes that were started again meanwhile, or are not online any more, though nobody has asked for that."""
-    then = {one.number: one.restarts for one in before if one.kept_up}
-    more = [(one.name, one.restarts - then[one.number]) for one in now if one.number in then]
+    then = {(one.app, one.number): one.restarts for one in before if one.kept_up and not one.by_the_clock}
+    more = [(one.name, one.restarts - then.get((one.app, one.number), one.restarts)) for one in now]
     return (
-        *(f"{name} crashed and was restarted {_times(count)} while it was used" for name, count in more if count > 0),
+        *(f"{name} ended while it was used, and was restarted {_times(count)}" for name, count in more if count > 0),
         *missing(before, now),
     )
 
@@ -109,7 +121,7 @@ def _times(count: int) -> str:
 
 def _listed(text: str) -> tuple[Supervised, ...]:
     """The processes of the line that is pm2's list; other lines tell of its daemon."""
-    for line in reversed(text.splitlines()):
+    for line in reversed(text.split("\n")):
         if line.startswith("["):
             try:
                 entries: Any = [one for one in json.loads(line) if not one["pm2_env"].get("pmx_module")]
@@ -130,5 +142,6 @@ def _supervised(entry: Any, *, alone: bool) -> Supervised:
         name if alone else f"{name} {number}",
         str(about["status"]),
         int(about["restart_time"]),
-        kept_up=about.get("autorestart", True) is not False and not about.get("cron_restart"),
+        kept_up=about.get("autorestart", True) is not False,
+        by_the_clock=str(about.get("cron_restart") or "0") != "0",
     )

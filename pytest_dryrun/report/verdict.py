@@ -162,7 +162,7 @@ _WAYS = {
 }
 
 
-TYPED = "PGUSER is a superuser or owns everything, and the second line waits for its password"
+TYPED = "one command, which asks for the password of PGUSER: a superuser, or one who owns everything"
 
 
 def way_back(document: Document) -> WayBack | None:

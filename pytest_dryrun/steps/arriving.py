@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +78,13 @@ class Arriving:
                     raise CancelledError
                 else:
                     yield b""
+
+    def failure(self, notes: Iterable[str]) -> BaseException:
+        """Why the copy has `failed`, with what else is to be said of it."""
+        error = self._following.exception() or LookupError("it did not fail")
+        for note in notes:
+            error.add_note(note)
+        return error
 
     def complete(self) -> str:
         """Wait for the rest of the file, which has its final name, and give its SHA-256, the same on both sides.

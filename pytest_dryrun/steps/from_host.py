@@ -8,8 +8,8 @@ import secrets
 import tarfile
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import CancelledError
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from psycopg import sql
 from pytest_dryrun.errors import CommandFailed, ConfigurationError, DryRunError
 from pytest_dryrun.hosts import output
 from pytest_dryrun.postgres import backup, databases
-from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.postgres.connection import NONE, Conninfo, connect
 from pytest_dryrun.steps.arriving import Arriving
 from pytest_dryrun.steps.loading import Loading
 from pytest_dryrun.steps.proof import Dump
@@ -169,29 +169,31 @@ def there(
     *,
     timeout_s: float,
     loading: Loading | None = None,
+    env: Mapping[str, str] = NONE,
 ) -> Dump:
     """A dump that the host's own pg_dump writes to the host, and a verified copy of it here where one is wanted.
 
     The folder there becomes 0700, the file 0600; it carries its name only when it is complete and synced. The copy
-    comes in while it is written; `loading` restores it meanwhile.
+    comes in while it is written; `loading` restores it meanwhile. `env` is added to pg_dump's environment.
     """
 
     def dump(snapshot_id: str, shape: databases.Shape) -> backup.Backup:
         began = time.perf_counter()
         final, part = posixpath.join(directory, name), posixpath.join(directory, f".{name}.part")
         host.make_directory(directory)
-        _clear(host, directory, name)
         kept, kept_at = HostFile(host, final), f"{host.name}:{final}"
         if copy is None:
-            _write(host, database, snapshot_id, part, final, timeout_s=timeout_s)
+            _write(host, database, snapshot_id, part, final, timeout_s=timeout_s, env=env)
             dump_ms = (time.perf_counter() - began) * 1000
             size = host.run(["stat", "-c", "%s", "--", final], timeout_s=COMMAND_S).stdout
             return backup.Backup(Path(final), int(size), kept.sha256(), dump_ms, kept, kept_at, in_place=True)
         with Arriving(host, part, final, copy, timeout_s=timeout_s) as arriving:
             if loading is not None:
                 loading.begin(shape, arriving.pieces())
-            with suppress(CancelledError):  # whose reason is told next
-                _write(host, database, snapshot_id, part, final, timeout_s=timeout_s, stop=arriving.failed)
+            try:
+                _write(host, database, snapshot_id, part, final, timeout_s=timeout_s, env=env, stop=arriving.failed)
+            except CancelledError as cancelled:
+                raise arriving.failure(getattr(cancelled, "__notes__", ())) from cancelled
             dump_ms = (time.perf_counter() - began) * 1000
             digest = arriving.complete()
         return backup.Backup(copy, copy.stat().st_size, digest, dump_ms, kept, kept_at)
@@ -207,11 +209,12 @@ def _write(
     final: str,
     *,
     timeout_s: float,
+    env: Mapping[str, str],
     stop: threading.Event | None = None,
 ) -> None:
     """Let pg_dump write a file, which has its final name when it is whole; one that fails leaves nothing behind."""
     options = [*backup.arguments(snapshot_id), f"--file={part}"]
-    environment = database.tool_conninfo.environment()
+    environment = {**env, **database.tool_conninfo.environment()}
     script = (
         'umask 077; part=$1 final=$2; shift 2; "$@" && sync "$part" && [ "$(stat -c %a "$part")" = 600 ]'
         ' && mv "$part" "$final"'
@@ -228,9 +231,8 @@ def _write(
         raise _not_written(host, final, output.last_words(done.stderr))
 
 
-def _clear(host: SshHost, directory: str, name: str) -> None:
-    """Remove the unfinished dumps of this target's killed runs; we hold the database, so none is being written."""
-    target = name.rpartition("-")[0].rpartition("-")[0]
+def clear(host: SshHost, directory: str, target: str) -> None:
+    """Remove the unfinished dumps of a target's killed runs; we hold the database, so none is being written."""
     for named, _, path in left_by_runs(host, directory, ".dump.part"):
         if named == target:
             host.remove(path)

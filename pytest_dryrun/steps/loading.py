@@ -97,4 +97,4 @@ class Loading:
         done = self._host.run([*self._server.tool("pg_restore"), "--list", *options, place], timeout_s=self._timeout_s)
         if done.exit_status:
             raise backup.not_restored(Path(place).name, done.stderr)
-        return [line for line in done.stdout.splitlines() if not line.startswith(";")]
+        return [line for line in done.stdout.split("\n") if line and not line.startswith(";")]

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psycopg
+
 from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.postgres import backup, comparison, databases, fingerprint
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
@@ -200,14 +202,24 @@ def restore(
     """Put the backup in the place of a database of the disposable server and compare every row and the whole catalog.
 
     What stood there, the migrated copy for one, is dropped with its sessions; nothing need stand there.
-    `login` is who restores, the server's superuser where nobody is named.
+    `login` is who makes the database anew and restores, the server's superuser where nobody is named.
     """
     began = time.perf_counter()
     databases.drop(server.conninfo, name)
-    conninfo = databases.create(server.conninfo, name, taken.shape)
     restoring = server.tool_conninfo.database(name)
+    admin = server.conninfo
     if login is not None:
         restoring = replace(restoring, user=login.user, password=login.password)
+        admin = replace(admin, user=login.user, password=login.password)
+    try:
+        databases.create(admin, name, taken.shape)
+    except psycopg.Error as error:
+        raise DryRunError(
+            f"User {admin.user!r} could not make the database anew: {' '.join(str(error).split())}",
+            "So this user could not bring the target back.",
+            "Let a superuser do it, or give the user what it lacks.",
+        ) from error
+    conninfo = server.conninfo.database(name)
     restore_ms = backup.restore(
         server.host,
         server.tool("pg_restore"),

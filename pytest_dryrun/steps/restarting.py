@@ -54,13 +54,22 @@ class Application:
         )
 
     def settled(self, before: Sequence[Supervised]) -> Restarted:
-        """Its processes when all are online that were before, or when they have had their time for that."""
+        """Its processes when all are online that were before, or when they have had their time for that.
+
+        As long a status command may say that it is not well; then what it says is raised, as CommandFailed.
+        """
         deadline = time.monotonic() + self.settings.timeout_s
         while True:
-            processes = self.processes()
-            missing = supervisor.missing(before, processes)
-            if not missing or time.monotonic() > deadline:
-                return Restarted(processes, missing)
+            late = time.monotonic() > deadline
+            try:
+                processes = self.processes()
+            except CommandFailed:
+                if late:
+                    raise
+            else:
+                missing = supervisor.missing(before, processes)
+                if not missing or late:
+                    return Restarted(processes, missing)
             time.sleep(_TICK_S)
 
     def unhealthy(self, client: httpx.Client) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.hosts.ssh.command import GROUP
+from pytest_dryrun.probes.smoke import clip
 from pytest_dryrun.steps.way_in import COMMAND_S
 
 if TYPE_CHECKING:
@@ -14,16 +16,16 @@ if TYPE_CHECKING:
 
 _VARIABLE = "PYTEST_DRYRUN_RUN"
 _PATIENCE_S = 5.0
-# What a command leaves behind on purpose, a daemon, leads a group of its own or is in somebody else's; what belongs to
-# the command is in its group, whether its leader lives or not. proc(5): the fifth word of `stat` is the group.
-_SCRIPT = """
-marked() { tr '\\0' '\\n' <"/proc/$1/environ" 2>/dev/null | grep -qx "$2"; }
+_LONGEST = 200
+# A daemon that a command leaves behind on purpose has a group of its own, or somebody else's: it is not the command any
+# more. proc(5): the fifth word of `stat`, the third behind the name, is the group.
+_SCRIPT = f"""
 for each in /proc/[0-9]*; do
-    pid=${each#/proc/}
-    marked "$pid" "$1" || continue
+    known=$(tr '\\0' '\\n' <"$each/environ" 2>/dev/null) || continue
+    printf '%s\\n' "$known" | grep -qx "{_VARIABLE}=$1" || continue
     group=$(sed 's/.*) //' "$each/stat" 2>/dev/null | cut -d' ' -f3)
-    [ ! -e "/proc/$group" ] || marked "$group" "$1" || continue
-    printf '%s %s\\n' "$pid" "$(tr '\\0' ' ' <"$each/cmdline" 2>/dev/null | cut -c1-200)"
+    printf '%s\\n' "$known" | grep -qx "{GROUP}=$group" || continue
+    printf '%s %s %s\\n' "$group" "${{each#/proc/}}" "$(tr '\\0\\n' '  ' <"$each/cmdline" 2>/dev/null)"
 done
 """
 
@@ -38,15 +40,18 @@ def refuse_unfinished(host: SshHost, run_id: str, told: str) -> None:
     patience = time.monotonic() + _PATIENCE_S
     while found := _of_run(host, run_id):
         if time.monotonic() > patience:
-            numbers = " ".join(line.partition(" ")[0] for line in found)
+            lines = "; ".join(clip(line, _LONGEST) for _, line in found)
+            groups = sorted({f"-{group}" for group, _ in found})
             raise TargetUnusable(
-                f"{told} Its command still runs on {host.name}: {'; '.join(found)}.",
+                f"{told} Its command still runs on {host.name}: {lines}.",
                 "What that changes would be taken for this run's doing, so this one did nothing.",
-                f"Wait for it, or end it on the host: kill {numbers}",
+                f"Wait for it, or end it on the host: kill -- {' '.join(groups)}",
             )
         time.sleep(0.5)
 
 
-def _of_run(host: SshHost, run_id: str) -> list[str]:
-    argv = ["sh", "-c", _SCRIPT, "sh", f"{_VARIABLE}={run_id}"]
-    return [" ".join(line.split()) for line in host.run(argv, timeout_s=COMMAND_S).stdout.splitlines()]
+def _of_run(host: SshHost, run_id: str) -> list[tuple[str, str]]:
+    """The group, and the number and words, of each process of the commands of a run."""
+    said = host.run(["sh", "-c", _SCRIPT, "sh", run_id], timeout_s=COMMAND_S).stdout
+    lines = [" ".join(line.split()).partition(" ") for line in said.split("\n") if line.strip()]
+    return [(group, line) for group, _, line in lines]

@@ -7,9 +7,7 @@ every instant, and never half of either.
 
 from __future__ import annotations
 
-import posixpath
 import re
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -55,48 +53,6 @@ class BroughtBack:
             f"{self.tables} tables, {self.rows:,} rows and the whole schema are those of the backup; it took"
             f" {self.duration_ms / 1000:.1f} s, and no session was let in for {self.down_ms / 1000:.1f} s.{left}"
         )
-
-
-SUPERUSER = "postgres"
-
-
-def commands(database: TargetDatabase, shape: databases.Shape, path: str, restart: str, *, user: str) -> list[str]:
-    """What somebody types on the host to bring the database back from a backup there, line by line, as `user`.
-
-    The second line waits for the password, which stands nowhere; whoever needs none just presses return.
-    """
-    there = database.tool_conninfo
-    folder = posixpath.dirname(database.tool("pg_dump")[0])
-    name = shlex.quote(there.dbname)
-
-    def own(tool: str) -> str:
-        return posixpath.join(folder, tool)
-
-    like = [f"--owner={shape.owner}", f"--encoding={shape.encoding}"]
-    like += [f"--lc-collate={shape.collate}", f"--lc-ctype={shape.ctype}"]
-    if shape.provider == "i":
-        like += ["--locale-provider=icu", f"--icu-locale={shape.locale}"]
-    elif shape.provider == "b":
-        like += ["--locale-provider=builtin", f"--builtin-locale={shape.locale}"]
-    if shape.tablespace != "pg_default":
-        like.append(f"--tablespace={shape.tablespace}")
-    roles = {shape.owner, *(role for role, _ in shape.role_settings), *(role for role, _, _ in shape.grants or ())}
-    given = [statement.as_string(None) for statement in databases.properties(there.dbname, shape, roles)]
-    return [
-        f"export PGHOST={shlex.quote(there.host)} PGPORT={there.port} PGUSER={shlex.quote(user)}",
-        "stty -echo; read -r PGPASSWORD; stty echo; export PGPASSWORD",
-        f"{own('dropdb')} --force {name}",
-        f"{own('createdb')} --template=template0 {' '.join(map(shlex.quote, like))} {name}",
-        # In one session: between two of them its owner may have no right to connect.
-        *(
-            [f"{own('psql')} -v ON_ERROR_STOP=1 {' '.join(f'-c {shlex.quote(one)}' for one in given)} {name}"]
-            if given
-            else []
-        ),
-        f"{own('pg_restore')} --exit-on-error --jobs=2 --dbname={name} {shlex.quote(path)}",
-        f"{own('psql')} -c ANALYZE {name}",
-        *([restart] if restart else []),
-    ]
 
 
 def administration(conninfo: Conninfo) -> Conninfo:

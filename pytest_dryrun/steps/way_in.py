@@ -47,8 +47,10 @@ _NOT_HERE = frozenset(
 _TOOL_FOLDERS = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin", "/opt/homebrew/opt/postgresql@{}/bin")
 
 
-def credentials(host: SshHost, directory: str, settings: Database, *, user: str) -> tuple[DatabaseUrl, str]:
-    """The database that the application's own `.env` names, and the text of its URL.
+def credentials(
+    host: SshHost, directory: str, settings: Database, *, user: str
+) -> tuple[DatabaseUrl, str, tuple[str, ...]]:
+    """The database that the application's own `.env` names, the text of its URL, and what else there is secret.
 
     Raises ConfigurationError where the file or its variable is not there or is no URL.
     """
@@ -63,7 +65,7 @@ def credentials(host: SshHost, directory: str, settings: Database, *, user: str)
             "Check [database] env_file (it is relative to the target's directory) and who may read it.",
         ) from error
     text = env_file.variable(data, settings.variable, place=place).strip()
-    return parse(text, name=f"{settings.variable} in {place}", user=user), text
+    return parse(text, name=f"{settings.variable} in {place}", user=user), text, env_file.secrets(data, place=place)
 
 
 def tunnelled(host: SshHost, there: Conninfo) -> Conninfo:

@@ -23,6 +23,8 @@ from pytest_dryrun.hosts.ssh.ending import END_S, end
 from pytest_dryrun.hosts.ssh.link import Link
 
 STDOUT, STDERR = 1, 2
+GROUP = "PYTEST_DRYRUN_GROUP"
+"""Names the variable by which each command and all that it starts know the command's process group."""
 
 _CHUNK_BYTES = 1 << 18
 _TICK_S = 0.05
@@ -38,6 +40,7 @@ _WRAPPER = """exec sh -c 'echo {mark}; echo {mark} $$ >&2; eval "$(cat)"'"""
 # In braces, so that half of it is a syntax error and not half a command. sshd makes the command the leader of a group
 # of its own; where something else stands between, setsid does.
 _SCRIPT = """{{
+export {group}=$$
 {exports}
 {change}
 set -- {argv}
@@ -262,5 +265,6 @@ def _script(mark: str, argv: Sequence[str], env: Mapping[str, str], cwd: str | N
         change=_CHANGE.format(cwd=shlex.quote(cwd), mark=mark) if cwd else "",
         argv=shlex.join(argv),
         mark=mark,
+        group=GROUP,
     )
     return text.encode(errors="surrogateescape")

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 import psutil
-from docker.errors import DockerException, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 from testcontainers.core.docker_client import DockerClient
 
@@ -29,9 +29,13 @@ from pytest_dryrun.workspace import Workspace
 
 _CALL_S = 60
 _READY_S = 60.0
+_SETTLED_S = 1.0
 _REGISTRY_S = {True: 30, False: 5}  # where the container was asked for by name, and where it is one of several
 _PULL_S = 900
 _PORT = 5432
+# The first process of a container is given every orphan. A postmaster takes the end of one that was killed for a crash
+# of its own, and restarts the server (postmaster.c, reaper): a shell stands in its place, and only waits.
+_FIRST = ["sh", "-c", '"$@" & wait "$!"', "sh"]
 
 
 class ContainerServer:
@@ -66,9 +70,10 @@ class ContainerServer:
             first = int(_state(self._container)["State"]["Pid"])
             status = Path(f"/proc/{first}/status").read_text()
             numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
-            if not status.startswith("Name:\tpostgres\n") or len(numbers) < 3 or numbers[-1] != "1":
+            if len(numbers) < 3 or numbers[-1] != "1":
                 return ()
-            return (first, *(child.pid for child in psutil.Process(first).children(recursive=True)))
+            children = psutil.Process(first).children(recursive=True)
+            return tuple(child.pid for child in children if child.name() == "postgres")
         except (DockerException, OSError, StopIteration, psutil.Error):
             return ()
 
@@ -136,6 +141,7 @@ def _launch(client: DockerClient, workspace: Workspace, image: str, options: lis
         with _said_by_engine(f"No container of {image} could be started"):
             container = client.create(
                 image,
+                entrypoint=[*_FIRST, *(client.client.images.get(image).attrs["Config"].get("Entrypoint") or ())],
                 command=["postgres", *options],
                 environment=environment,
                 ports={f"{_PORT}/tcp": ("127.0.0.1", None)},  # type: ignore[dict-item]  # None: the engine chooses
@@ -146,7 +152,7 @@ def _launch(client: DockerClient, workspace: Workspace, image: str, options: lis
             client.start(container)
         return ContainerServer(client, container, _ready(container, image, password), workspace)
     except BaseException:
-        _remove(client, name)
+        _remove_unfinished(client, name)
         workspace.forget_container(name)
         raise
 
@@ -271,6 +277,21 @@ def _remove(client: DockerClient, name: str) -> None:
             "A copy of the database may be left on this machine.",
             f"Remove it by hand: docker rm -f -v {name}",
         )
+
+
+def _remove_unfinished(client: DockerClient, name: str) -> None:
+    """Remove a container whose making was broken off: the engine may go on making it, also after it was removed."""
+    began = absent_since = time.monotonic()
+    while (now := time.monotonic()) - absent_since < _SETTLED_S and now - began < _CALL_S:
+        try:
+            client.client.containers.get(name).remove(force=True, v=True)
+        except NotFound:
+            time.sleep(0.1)
+        except APIError:  # the engine is about to do it already
+            absent_since = time.monotonic()
+        else:
+            absent_since = time.monotonic()
+    _remove(client, name)
 
 
 @contextmanager

@@ -10,12 +10,16 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from needs import require
 
 from pytest_dryrun import processes
 from pytest_dryrun.config import Ssh
+from pytest_dryrun.hosts import ssh
+from pytest_dryrun.hosts.ssh import SshHost
 
 USER = getpass.getuser()
 _PROGRAM = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -137,3 +141,13 @@ def _name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
+
+
+@pytest.fixture(scope="module", name="host")
+def host_logged_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHost]:
+    """Log in to a server of the module's own once: `from sshd import host_logged_in  # noqa: F401 - a fixture`."""
+    server = Sshd(tmp_path_factory.mktemp("sshd"))
+    server.start()
+    with ssh.connect(server.settings()) as host:
+        yield host
+    server.stop()

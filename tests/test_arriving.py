@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from needs import require
 from psycopg import sql
-from sshd import Sshd
+from sshd import Sshd, host_logged_in  # noqa: F401 - a fixture
 from test_catalog_restore import RICH
 
 from pytest_dryrun.errors import CommandFailed, DryRunError, TargetUnusable
@@ -32,22 +32,6 @@ from pytest_dryrun.steps.target import TargetDatabase
 from pytest_dryrun.values import Severity
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Start a real sshd for the tests of this file."""
-    server = Sshd(tmp_path_factory.mktemp("sshd"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def host(server):
-    """Log in once."""
-    with ssh.connect(server.settings()) as host:
-        yield host
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from sshd import Sshd
+from sshd import host_logged_in  # noqa: F401 - a fixture
 
 from pytest_dryrun.errors import CommandFailed
-from pytest_dryrun.hosts import ssh
 from pytest_dryrun.redaction import MASK, Redactor
 from pytest_dryrun.steps.host_journal import HostJournal, left
 
@@ -14,16 +13,6 @@ pytestmark = pytest.mark.live
 
 RUN = "20261201T021500Z-ab12"
 OURS = "7412345678901234567/shop"
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    """Log in to a real sshd once."""
-    server = Sshd(tmp_path_factory.mktemp("sshd"))
-    server.start()
-    with ssh.connect(server.settings()) as host:
-        yield host
-    server.stop()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pytest_dryrun.errors import ConfigurationError, TargetUnusable
 from pytest_dryrun.local_run import LocalRun
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.staging_access import StagingAccess
+from pytest_dryrun.staging_application import StagingApplication
 from pytest_dryrun.staging_copies import StagingCopies
 from pytest_dryrun.staging_run import StagingRun
 from pytest_dryrun.staging_serving import StagingServing
@@ -73,7 +74,7 @@ def test_every_step_that_asks_for_the_database_is_tried():
     assert {*STEPS} == public(StagingAccess, StagingCopies, StagingRun) - harmless | {"rehearsal", "applied", "backup"}
     looking = {"way", "reaches_target", "watch", "sampler"}
     reached = {"statistics", "statement_statistics", "top_statements", "timed_before", "processes_before", "roll_back"}
-    assert {*SERVING} == public(StagingServing) - looking - reached | {"api", "latency"}
+    assert {*SERVING} == public(StagingApplication, StagingServing) - looking - reached | {"api", "latency"}
 
 
 @pytest.mark.live

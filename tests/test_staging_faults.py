@@ -172,7 +172,7 @@ def test_the_run_after_a_killed_one_says_what_that_was_doing(stand, start, dispo
 
 
 def test_a_command_of_a_killed_run_keeps_the_next_one_away(stand, start, disposable, tmp_path):
-    """What it still changes would be taken for this run's doing; when it has ended, whatever daemon it has left stays."""
+    """What it still changes would be taken for this run's doing; when it has ended, a daemon it has left stays."""
     names = r"""status = "sh -c 'echo PostgreSQL database \\\"edfinance\\\"; false'" """
     deploy = f"deploy = \"sh -c 'setsid sleep 7000 & sleep 600; true'\"\n{names}"
     (tmp_path / "dryrun.toml").write_text(configuration(stand, migrations=deploy), encoding="utf-8")

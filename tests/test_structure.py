@@ -37,7 +37,7 @@ FLOORS = [
         "collecting",
         "spreading",
     ],
-    ["serving", "staging_serving"],
+    ["serving", "staging_application", "staging_serving"],
     ["state"],
     ["closing", "preparing", "folder_lock"],
     ["session"],

@@ -13,25 +13,14 @@ from dataclasses import replace
 import psycopg
 import pytest
 from psycopg import sql
-from sshd import Sshd
+from sshd import host_logged_in  # noqa: F401 - a fixture
 
 from pytest_dryrun.errors import ConfigurationError, TargetUnusable
-from pytest_dryrun.hosts import ssh
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.steps import way_in
 from pytest_dryrun.steps.target import TargetDatabase
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    """Log in to a real sshd once."""
-    server = Sshd(tmp_path_factory.mktemp("sshd"))
-    server.start()
-    with ssh.connect(server.settings()) as host:
-        yield host
-    server.stop()
 
 
 class Pooler(socketserver.ThreadingTCPServer):

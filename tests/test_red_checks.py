@@ -377,11 +377,14 @@ def test_a_file_that_changes_after_it_was_proved(disposable, tmp_path):
 
 # 4 Review
 
+# The index takes its time, however fast the machine: eight of the rows are slow.
 HARMFUL = """
+CREATE FUNCTION slow(n numeric) RETURNS numeric IMMUTABLE LANGUAGE plpgsql AS
+$$ BEGIN IF n > 2490 THEN PERFORM pg_sleep(0.05); END IF; RETURN n; END $$;
 ALTER TABLE customer DROP COLUMN email;
 ALTER TABLE customer ADD COLUMN country text NOT NULL DEFAULT 'SE';
 ALTER TABLE customer ALTER COLUMN country DROP DEFAULT;
-CREATE INDEX order_total ON "order" (total);
+CREATE INDEX order_total ON "order" (slow(total));
 ALTER TABLE "order" DROP CONSTRAINT order_customer_id_fkey;
 DELETE FROM customer WHERE id = 1;
 """

@@ -351,7 +351,76 @@ def test_many_commands_at_once_share_the_connection(shared):
     assert {f"{n}\n" for n in range(20)} == set(found)
 
 
-# ---- a link that is lost
+# ---- a link that is slow, or lost
+
+
+@contextmanager
+def narrow(server, tmp_path):
+    """A way to the server through which, once the event is set, its answers trickle: some 30 kB a second."""
+    slow = threading.Event()
+
+    def carry(source, sink, answers):
+        with contextlib.suppress(OSError):
+            while data := source.recv(500):
+                sink.sendall(data)
+                if answers and slow.is_set():
+                    time.sleep(0.015)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def serve(listener):
+        ours, _ = listener.accept()
+        with ours, socket.socket() as theirs:
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # what is on its way waits at the server
+            theirs.connect(("127.0.0.1", server.port))
+            back = threading.Thread(target=carry, args=(theirs, ours, True))
+            back.start()
+            carry(ours, theirs, False)
+            back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        known = tmp_path / "known_hosts"
+        known.write_text(server.known_hosts.read_text().replace(f":{server.port}", f":{port}"))
+        carrying = threading.Thread(target=serve, args=(listener,))
+        carrying.start()
+        with ssh.connect(server.settings(port=port, known_hosts=str(known))) as host:
+            yield host, slow
+        carrying.join()
+
+
+def test_a_slow_link_loses_nothing_of_what_a_command_printed(server, tmp_path):
+    """The exit status comes before the last of the output; half a list of bugs must not look like the list."""
+    with narrow(server, tmp_path) as (host, slow):
+        slow.set()
+        for length in (65_000, 150_000):
+            assert length == len(host.run(["head", "-c", str(length), "/dev/zero"], timeout_s=60).stdout)
+
+
+def test_a_slow_link_loses_nothing_where_a_child_holds_the_streams(server, tmp_path):
+    """What comes late is waited for, though the end of the streams never comes."""
+    with narrow(server, tmp_path) as (host, slow):
+        slow.set()
+        script = f"sleep 60 & echo $! > {tmp_path}/child; head -c 65000 /dev/zero"
+        assert 65_000 == len(host.run(["sh", "-c", script], timeout_s=60).stdout)
+        os.kill(number(tmp_path / "child"), signal.SIGKILL)
+
+
+def test_a_link_cut_after_the_status_and_before_the_end_of_the_output(own, tmp_path):
+    """What was still to come is not known, and no status of 0 covers it."""
+    server, host = own
+
+    def cut():
+        number(tmp_path / "child")
+        time.sleep(0.2)  # the status is there, and what comes after it is still listened for
+        server.cut()
+
+    threading.Thread(target=cut).start()
+    with pytest.raises(CommandFailed) as caught:
+        host.run(["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/child"], timeout_s=60)
+    assert "before all that it printed was here" in lines(caught)
+    os.kill(number(tmp_path / "child"), signal.SIGKILL)
 
 
 def test_a_link_cut_while_a_command_runs_leaves_its_state_unknown(own, tmp_path):

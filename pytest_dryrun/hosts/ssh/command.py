@@ -168,7 +168,7 @@ class Execution:
         channel = self._channel
         poller = select.poll()
         poller.register(channel.fileno(), select.POLLIN)
-        ended_at: float | None = None
+        silent_since: float | None = None
         while True:
             if time.monotonic() > self._deadline:
                 raise TimeoutError
@@ -184,14 +184,17 @@ class Execution:
                 any_data = True
                 yield STDERR, channel.recv_stderr(_CHUNK_BYTES)
             if any_data:
+                silent_since = None
                 continue
             if closed:
                 break
             if ended:
-                ended_at = ended_at or time.monotonic()
-                if time.monotonic() - ended_at > _LINGER_S:
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since > _LINGER_S and self._no_more():
                     break
             poller.poll(_TICK_S * 1000)
+        if self._link.lost and not channel.eof_received:
+            raise EOFError("before all that it printed was here")
         if not channel.status_event.wait(max(0.0, self._deadline - time.monotonic())):
             raise TimeoutError
         signum = self._link.signals.get(channel.chanid)
@@ -199,6 +202,16 @@ class Execution:
             self._status = -signum
         elif channel.exit_status >= 0:
             self._status = channel.exit_status
+
+    def _no_more(self) -> bool:
+        """Whether all that an ended command printed is here, though something else holds its streams open.
+
+        The exit status can come before the end of the output. The server sends in order, and before it answers for the
+        second time it has looked at the streams: what it had read of them by then has come.
+        """
+        for _ in range(2):
+            self._link.round_trip(self._deadline)
+        return not self._channel.recv_ready() and not self._channel.recv_stderr_ready()
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -72,6 +72,11 @@ class Link:
             channel.close()
             self.signals.pop(channel.chanid, None)
 
+    def round_trip(self, deadline: float) -> None:
+        """Return when the server has answered; what it had sent before is here by then."""
+        with self.session(lambda _: None, deadline):
+            pass
+
     def _channel(self, deadline: float) -> paramiko.Channel:
         """Open a channel; where the server still counts one that has just ended, ask again: nothing was started."""
         patience = min(deadline, time.monotonic() + _PATIENCE_S)

@@ -17,7 +17,7 @@ from pytest_dryrun.hosts import Host, ssh
 from pytest_dryrun.migrations import Migration, Status
 from pytest_dryrun.probes.host_logs import HostLogMarks
 from pytest_dryrun.run import DryRun
-from pytest_dryrun.steps import beside, from_host, host_journal, still_running, way_back, way_in
+from pytest_dryrun.steps import beside, from_host, host_journal, neighbours, still_running, way_back, way_in
 from pytest_dryrun.steps.host_journal import HostJournal
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.target import Access, TargetDatabase
@@ -97,7 +97,7 @@ class StagingAccess(DryRun, ABC):
         way_in.refuse_production(identity, self.loaded.production)
         way_in.same_database(database)
         if self.rolls_back:
-            way_back.administration(conninfo)
+            way_back.require(conninfo)
         if self.beside:
             beside.administration(conninfo)
         self._guard = way_in.hold(conninfo)
@@ -120,9 +120,9 @@ class StagingAccess(DryRun, ABC):
             self.remote(), self._backups, self.name, self.run_id, named, redact=self.redactor.text
         )
         self.closing(journal.close)
-        if left := way_back.left(database.conninfo):
+        if left := neighbours.left(database.conninfo):
             with journal.writing(f"dropping what killed runs left: {', '.join(left)}"):
-                self.note(*way_back.clear(database.conninfo, left))
+                self.note(*neighbours.clear(database.conninfo, left))
         return journal
 
     @property
@@ -132,7 +132,7 @@ class StagingAccess(DryRun, ABC):
 
     def copy_name(self, what: str) -> str:
         """What a copy is called; among others' databases by its target and run."""
-        return way_back.named(self.database().conninfo.dbname, what, self.run_id) if self.beside else what
+        return neighbours.named(self.database().conninfo.dbname, what, self.run_id) if self.beside else what
 
     @property
     def rolls_back(self) -> bool:

@@ -27,7 +27,6 @@ from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.restarting import Application, Restarted
 
 _MOST_STATEMENTS = 100_000
-_STILL_MIGRATED = "the target is still the migrated database"
 
 
 class StagingApplication(Serving):

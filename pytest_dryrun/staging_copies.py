@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from pytest_dryrun.config import size_bytes
-from pytest_dryrun.errors import CommandFailed, DryRunError
+from pytest_dryrun.errors import CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.judging import Blocked
 from pytest_dryrun.migrations import Migrations
 from pytest_dryrun.postgres import disposable
@@ -18,12 +18,12 @@ from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.staging_access import StagingAccess
-from pytest_dryrun.steps import beside, from_host, proof, still_running, way_back, way_back_typed
+from pytest_dryrun.steps import beside, from_host, neighbours, proof, still_running, way_back, way_back_typed
 from pytest_dryrun.steps import target as names
 from pytest_dryrun.steps.loading import Loading
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.rehearsal import Template
-from pytest_dryrun.steps.rollback import RolledBack
+from pytest_dryrun.steps.rollback import BESIDE_STEPS, STEPS, RolledBack
 from pytest_dryrun.steps.tuples import Counters
 from pytest_dryrun.values import Severity
 
@@ -43,11 +43,17 @@ class StagingCopies(StagingAccess, ABC):
         if self.beside:
             copies = self.copy_name("*")
             self.hold(self.journal().writing(f"making and dropping the databases {copies} beside the target"))
-            return self.serve(beside.serve(self.database(), self.run_id))
+            return self.serve(beside.serve(self.database(), self.run_id, replaces=self.rolls_back))
         major = self.database().identify().version_num // 10000
         provider = self.target.rehearsal.provider
         return self.serve(
-            disposable.start(provider, workspace=self.workspace(), image=f"postgres:{major}", major=major)
+            disposable.start(
+                provider,
+                workspace=self.workspace(),
+                image=f"postgres:{major}",
+                major=major,
+                superuser=from_host.first_superuser(self.database().conninfo),
+            )
         )
 
     @step("Measuring the room for a backup")
@@ -55,7 +61,7 @@ class StagingCopies(StagingAccess, ABC):
         """Free space on the host against what the backup may need, once what killed runs left is gone."""
         conninfo = self.database().conninfo
         from_host.clear(self.remote(), self._backups, self.name)
-        if way_back.left(conninfo):
+        if neighbours.left(conninfo):
             self.journal()
         return proof.room(self.database(), self._backups, size_bytes(self.target.backup.min_free))
 
@@ -93,7 +99,9 @@ class StagingCopies(StagingAccess, ABC):
         """Who applies migrations to copies: the target's own user."""
         if self.beside:
             return self.server().conninfo
-        return from_host.copy_roles(self.database().conninfo, self.server().conninfo)
+        conninfo = from_host.copy_roles(self.database().conninfo, self.server().conninfo)
+        self.redactor.add(conninfo.password)
+        return conninfo
 
     @step("Restoring the backup and comparing every row")
     def restored(self) -> proof.Restored:
@@ -129,20 +137,21 @@ class StagingCopies(StagingAccess, ABC):
         self.rehearsed()
         self.backup().hold()
         conninfo = self.database().conninfo
+        steps = BESIDE_STEPS if self.rolls_back else STEPS
         if self.beside:  # whose user is a superuser
-            return RolledBack.of(self._restored_over_copy(None), restored_as=conninfo.user)
+            return RolledBack.of(self._restored_over_copy(None), steps, restored_as=conninfo.user)
         own = self.login() if way_back.may_replace(conninfo) else None
         restored = self._restored_as(own) if own else None
         if restored is None:
             own, restored = None, self._restored_over_copy(None)
         self.publish_backup(self.backup(), restored.restore_ms)
-        return RolledBack.of(restored, restored_as=own.user if own else way_back_typed.SUPERUSER)
+        return RolledBack.of(restored, steps, restored_as=own.user if own else way_back_typed.SUPERUSER)
 
     def _restored_as(self, own: Conninfo) -> proof.Restored | None:
         """The backup restored as the target's own user; None where only a superuser can, and nobody else has to."""
         try:
             restored = self._restored_over_copy(own)
-        except CommandFailed:  # no word of who may do what
+        except (CommandFailed, TargetUnusable):  # no word of who may do what
             raise
         except DryRunError as error:
             if self.rolls_back:
@@ -160,10 +169,10 @@ class StagingCopies(StagingAccess, ABC):
         return None
 
     def _restored_over_copy(self, login: Conninfo | None) -> proof.Restored:
-        return proof.restore(
-            self.server(),
-            self.backup(),
-            self.copy_name(names.REHEARSAL),
-            timeout_s=self.target.backup.timeout_s,
-            login=login,
-        )
+        """What the run would do itself, or else what is typed."""
+        server, taken, copy = self.server(), self.backup(), self.copy_name(names.REHEARSAL)
+        timeout_s = self.target.backup.timeout_s
+        if not self.rolls_back:
+            return proof.restore(server, taken, copy, timeout_s=timeout_s, login=login)
+        beside, aside = self.copy_name(neighbours.BESIDE), self.copy_name(neighbours.ASIDE)
+        return way_back.walk(server, taken, copy, beside=beside, aside=aside, timeout_s=timeout_s, login=login)

@@ -14,7 +14,7 @@ from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.judging import Blocked
 from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.staging_copies import StagingCopies
-from pytest_dryrun.steps import application, way_back, way_back_typed, way_in
+from pytest_dryrun.steps import application, neighbours, way_back, way_back_typed, way_in
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.tuples import busy
 
@@ -37,14 +37,26 @@ class StagingRun(StagingCopies):
             self.database(),
             self.backup().shape,
             self._backup_file,
-            self.target.restart_after_rollback,
+            restart=self.target.restart_after_rollback,
+            directory=self.directory_there,
             user=self.rollback().restored_as,
         )
         pending = ", ".join(item.name for item in self.status().pending)
         with self.journal().writing(f"deploying {pending or 'nothing'}"):
-            self._guard.execute("SELECT 1")  # ours alone still
+            self._still_ours()
             self.tell_way_back("", commands=commands)
             yield
+
+    def _still_ours(self) -> None:
+        """Raise Blocked where the session is gone that keeps other dry runs out."""
+        try:
+            self._guard.execute("SELECT 1")
+        except psycopg.OperationalError as error:
+            why = " ".join(str(error).split())
+            raise Blocked(
+                "blocked, the target was not touched: the session that kept other dry runs out of it has ended"
+                f" ({why}), so that another may have come; run again"
+            ) from error
 
     @property
     def _backup_file(self) -> str:
@@ -77,7 +89,7 @@ class StagingRun(StagingCopies):
             raise DryRunError(
                 changed, "The target is still the migrated database.", "Find a backup that is whole, and restore it."
             )
-        beside = way_back.named(self.database().conninfo.dbname, way_back.BESIDE, self.run_id)
+        beside = neighbours.named(self.database().conninfo.dbname, neighbours.BESIDE, self.run_id)
         with self.journal().writing(f"restoring the backup into {beside}, to take the target's place"):
             done = way_back.bring_back(
                 self.database(),

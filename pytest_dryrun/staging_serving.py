@@ -11,7 +11,6 @@ from pytest_dryrun.staging_application import StagingApplication
 from pytest_dryrun.steps import way_back
 from pytest_dryrun.steps.rollback import smoke_requests
 
-_MOST_STATEMENTS = 100_000
 _STILL_MIGRATED = "the target is still the migrated database"
 
 
@@ -44,8 +43,8 @@ class StagingServing(StagingApplication):
         """Restart the application and try it, where nobody else has come; gives what is wrong, adds what was seen."""
         try:
             self.run.hold_again()
-        except DryRunError as error:
-            return str(error).splitlines()
+        except (DryRunError, psycopg.Error) as error:
+            return str(error).strip().splitlines()
         problems: list[str] = []
         with ExitStack() as noted:
             try:
@@ -66,8 +65,8 @@ class StagingServing(StagingApplication):
             if self.target.smoke.command:
                 self._smoke(self._environment())
                 said.append("The smoke command passed.")
-        except DryRunError as error:
-            return str(error).splitlines()
+        except (DryRunError, psycopg.Error) as error:
+            return str(error).strip().splitlines()
         return []
 
     def _answers(self) -> list[str]:

@@ -18,7 +18,7 @@ from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
-from pytest_dryrun.steps import proof, way_back, way_back_typed, way_in
+from pytest_dryrun.steps import neighbours, proof, way_back, way_back_typed, way_in
 from pytest_dryrun.steps.target import TargetDatabase
 
 pytestmark = pytest.mark.live
@@ -83,6 +83,12 @@ def taken(target: TargetDatabase, tmp_path: Path) -> proof.Taken:
 def back(target: TargetDatabase, taken: proof.Taken) -> way_back.BroughtBack:
     """Bring it back."""
     return way_back.bring_back(target, taken, str(taken.path), run_id=RUN, let_go=lambda: None, timeout_s=60)
+
+
+def typed(target: TargetDatabase, taken: proof.Taken, *, user: str) -> list[str]:
+    """The commands for somebody; what restarts the application tells where it was run."""
+    place = str(taken.path.parent)
+    return way_back_typed.commands(target, taken.shape, str(taken.path), restart="pwd", directory=place, user=user)
 
 
 def migrate(owner: Conninfo) -> None:
@@ -189,22 +195,36 @@ def test_a_session_that_may_not_be_ended(owner, target, taken, postgres, monkeyp
 def test_a_user_who_could_not_do_it_is_told_before(owner, postgres, spoil, says):
     """Asked at the start, so that nobody finds out once the target is migrated."""
     assert owner.dbname == owner.user
+    assert way_back.may_replace(owner)
     execute(postgres, spoil.format(role=owner.user).replace("postgres", f'"{postgres.user}"'))
+    assert not way_back.may_replace(owner)
     with pytest.raises(TargetUnusable, match=says) as caught:
-        way_back.administration(owner)
+        way_back.require(owner)
     assert "nothing was touched" in caught.value.means
+
+
+def test_a_server_that_does_not_answer_any_more_says_nothing_of_rights(owner, target, taken):
+    """After the deployment: the target is the migrated one, and nobody is told to give rights that are there."""
+    gone = replace(target, conninfo=replace(owner, port=1))
+    with pytest.raises(TargetUnusable) as caught:
+        back(gone, taken)
+    assert "cannot be replaced from here: " in caught.value.what
+    assert "still the migrated database" in caught.value.means
+    assert "CREATEDB" not in caught.value.next
+    with pytest.raises(TargetUnusable):
+        way_back.may_replace(gone.conninfo)
 
 
 def test_what_a_killed_run_left_is_cleared(owner):
     """Its own kind, beside this very database; a name that only resembles it stays."""
-    ours = [way_back.named(owner.dbname, what, RUN) for what in (way_back.BESIDE, way_back.ASIDE)]
+    ours = [neighbours.named(owner.dbname, what, RUN) for what in (neighbours.BESIDE, neighbours.ASIDE)]
     others = [f"{owner.dbname}_dryrun_restored", f"{owner.dbname}2_dryrun_restored_20261122t010203z_ab12"]
     for name in (*ours, *others):
         execute(owner.database("postgres"), f'CREATE DATABASE "{name}" TEMPLATE template0')
-    told = " ".join(way_back.clear(owner, way_back.left(owner)))
+    told = " ".join(neighbours.clear(owner, neighbours.left(owner)))
     assert all(f"{name}; it was dropped" in told for name in ours)
     assert {owner.dbname, *others} == names(owner)
-    assert () == way_back.left(owner)
+    assert () == neighbours.left(owner)
 
 
 def test_nobody_takes_a_database_that_is_being_replaced(owner):
@@ -238,7 +258,7 @@ def test_whoever_replaces_a_database_waits_for_who_is_about_to_be_sent_away(owne
 def test_a_connection_that_is_lost_while_names_change(owner, postgres, monkeypatch, stands):
     """What the server says afterwards counts; where it says nothing the state is called unknown."""
     admin = owner.database("postgres")
-    beside, aside = (way_back.named(owner.dbname, what, RUN) for what in (way_back.BESIDE, way_back.ASIDE))
+    beside, aside = (neighbours.named(owner.dbname, what, RUN) for what in (neighbours.BESIDE, neighbours.ASIDE))
     execute(admin, f'CREATE DATABASE "{beside}" TEMPLATE template0')
     renamed, oid = way_back._renamed, way_back._oid
 
@@ -273,14 +293,67 @@ def test_a_connection_that_is_lost_while_names_change(owner, postgres, monkeypat
 
 def test_names_that_are_long_already_stay_within_bounds():
     """63 bytes, cut between characters, and still told apart by what they are."""
-    made = {way_back.named("ü" * 31, what, RUN) for what in (way_back.BESIDE, way_back.ASIDE)}
+    made = {neighbours.named("ü" * 31, what, RUN) for what in (neighbours.BESIDE, neighbours.ASIDE)}
     assert 2 == len(made)
     assert all(len(name.encode()) <= 63 for name in made)
 
 
+def test_names_that_are_cut_stay_apart_and_are_known_again(postgres):
+    """Two targets of one server whose names begin alike: neither clears what the other has."""
+    tail = uuid.uuid4().hex[:8]
+    first, second = (f"edfinance_staging_tenant_{tail}_{end}" for end in "ab")
+    copies = {name: neighbours.named(name, neighbours.BESIDE, RUN) for name in (first, second)}
+    assert 2 == len({*copies.values()})
+    for name in (first, second, *copies.values()):
+        execute(postgres, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    try:
+        for name, copy in copies.items():
+            assert (copy,) == neighbours.left(postgres.database(name))
+    finally:
+        for name in (first, second, *copies.values()):
+            databases.drop(postgres, name)
+
+
+@pytest.fixture
+def walked(owner, disposable, taken):
+    """A migrated copy on its server, the names of what stands beside it for a while, and the walk."""
+    copy, beside, aside = (neighbours.named(owner.dbname, what, RUN) for what in ("copy", "one", "two"))
+    databases.copy(disposable.conninfo, owner.dbname, copy)
+    migrate(owner.database(copy))
+
+    def walk(login: Conninfo | None) -> proof.Restored:
+        return way_back.walk(disposable, taken, copy, beside=beside, aside=aside, timeout_s=60, login=login)
+
+    return owner.database(copy), walk
+
+
+def test_the_way_back_of_a_run_is_walked_as_it_would_go_it(owner, walked, postgres):
+    """Restored beside the copy, compared, and the names changed; whoever watched the rehearsal is in no way."""
+    copy, walk = walked
+    with psycopg.connect(**postgres.database(copy.dbname).parameters(), autocommit=True) as watching:
+        watching.execute("SELECT 1")
+        restored = walk(owner)
+    assert () == restored.findings
+    assert copy.dbname == restored.conninfo.dbname
+    with connect(copy) as connection:
+        assert (500,) == connection.execute("SELECT count(name) FROM public.account").fetchone()
+    assert {owner.dbname, copy.dbname} == names(owner)
+
+
+def test_a_way_back_that_cannot_be_walked_leaves_the_copy(owner, walked, postgres):
+    """Whoever may not rename a database finds out on the copy, and nothing stands beside it then."""
+    copy, walk = walked
+    execute(postgres, f'ALTER DATABASE "{copy.dbname}" OWNER TO "{postgres.user}"')
+    with pytest.raises(DryRunError, match=r"could not let the restored database take the place of .*: must be owner"):
+        walk(owner)
+    with connect(postgres.database(copy.dbname)) as connection:
+        assert (10,) == connection.execute("SELECT count(*) FROM public.account").fetchone()
+    assert {owner.dbname, copy.dbname} == names(owner)
+
+
 def test_the_way_back_is_walked_with_no_more_rights_than_who_would_walk_it(owner, disposable, target, taken, postgres):
     """What only a superuser may set, for another role in this database, shows on the copy and not on the target."""
-    name = way_back.named(owner.dbname, "copy", RUN)
+    name = neighbours.named(owner.dbname, "copy", RUN)
     proof.restore(disposable, taken, name, timeout_s=60, login=owner)
     execute(postgres, f"ALTER ROLE {owner.user}_reader IN DATABASE {owner.dbname} SET statement_timeout = '30s'")
     again = proof.take(target, proof.here(target, taken.path.parent, "two.dump", 60), timeout_s=60)
@@ -294,12 +367,12 @@ def test_the_way_back_is_walked_with_no_more_rights_than_who_would_walk_it(owner
 
 def test_the_first_command_that_fails_ends_the_way_back(owner, target, taken, postgres):
     """Nothing is restored over what could not be dropped, and no application is restarted on it."""
-    lines = way_back_typed.commands(target, taken.shape, str(taken.path), "echo restarted", user=f"{owner.user}_reader")
+    lines = typed(target, taken, user=f"{owner.user}_reader")
     done = subprocess.run(
         ["sh", "-c", "\n".join(lines)], input="wrong\n", capture_output=True, text=True, timeout=60, check=False
     )
     assert 0 != done.returncode
-    assert "restarted" not in done.stdout
+    assert str(taken.path.parent) not in done.stdout
     assert owner.dbname in names(postgres.database(owner.dbname))
 
 
@@ -309,13 +382,13 @@ def test_the_commands_of_the_way_back_do_the_same(owner, target, taken, postgres
     typing = owner if who == "the owner" else postgres
     with connect(owner) as connection:
         before = databases.shape(connection)
-    lines = way_back_typed.commands(target, taken.shape, str(taken.path), "echo restarted", user=typing.user)
+    lines = typed(target, taken, user=typing.user)
     assert typing.password not in "".join(lines)
     migrate(owner)
     argv, given = ["sh", "-c", "\n".join(lines)], f"{typing.password}\n"
     done = subprocess.run(argv, input=given, capture_output=True, text=True, timeout=120, check=False)
     assert 0 == done.returncode, done.stderr
-    assert done.stdout.endswith("restarted\n")
+    assert done.stdout.endswith(f"{taken.path.parent}\n")
     _, findings = proof.compare(taken, owner, timeout_s=60)
     assert () == findings
     with connect(owner) as connection:

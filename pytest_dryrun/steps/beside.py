@@ -6,6 +6,7 @@ the target and the run and are dropped at its end; the target's own sessions sha
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import psycopg
@@ -14,12 +15,14 @@ from pytest_dryrun.errors import CommandFailed, TargetUnusable
 from pytest_dryrun.hosts import Host
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.steps import neighbours, way_back
 from pytest_dryrun.steps import target as names
-from pytest_dryrun.steps import way_back
 from pytest_dryrun.steps.target import TargetDatabase
 
-# The template, the copy that is migrated, and what sorting and checkpoints may need.
+# The template, the copy that is migrated, and what sorting and checkpoints may need; where the way back is walked as
+# the run itself would go it, the restored database stands beside the copy for a while.
 ROOM = 3
+ROOM_TO_REPLACE = 1
 
 
 def administration(conninfo: Conninfo) -> Conninfo:
@@ -32,14 +35,24 @@ def administration(conninfo: Conninfo) -> Conninfo:
             "Event triggers watch the rehearsal, and nobody else may create them; nothing was touched.",
             'Set [rehearsal] provider to "auto": then the copies live on a disposable server here.',
         )
-    return way_back.administration(conninfo)
+    try:
+        return way_back.administration(conninfo)
+    except TargetUnusable as error:
+        raise TargetUnusable(
+            error.what,
+            "Copies beside the target could not be made, so nothing was touched.",
+            'Give the user the ownership, or set [rehearsal] provider to "auto".',
+        ) from error
 
 
-def serve(database: TargetDatabase, run_id: str) -> Beside:
-    """Let copies stand on the target's server; raises TargetUnusable where there is no room for them."""
+def serve(database: TargetDatabase, run_id: str, *, replaces: bool) -> Beside:
+    """Let copies stand on the target's server; raises TargetUnusable where there is no room for them.
+
+    `replaces`: a copy is to be replaced by one that is restored beside it.
+    """
     admin = administration(database.conninfo)
     with database.connect() as connection:
-        needed = ROOM * databases.size_bytes(connection)
+        needed = (ROOM + ROOM_TO_REPLACE * replaces) * databases.size_bytes(connection)
         place = _data_directory(connection)
     try:
         free = database.host.free_bytes(place)
@@ -89,8 +102,10 @@ class Beside:
 
     def stop(self) -> None:
         """Drop this run's copies; the server goes on."""
-        for what in (names.TEMPLATE, names.REHEARSAL):
-            databases.drop(self.conninfo, way_back.named(self.database.conninfo.dbname, what, self.run_id))
+        with ExitStack() as each_of_them:  # one that cannot be dropped does not keep the others
+            for what in (names.TEMPLATE, names.REHEARSAL):
+                copy = neighbours.named(self.database.conninfo.dbname, what, self.run_id)
+                each_of_them.callback(databases.drop, self.conninfo, copy)
 
 
 def _data_directory(connection: psycopg.Connection[tuple[object, ...]]) -> str:

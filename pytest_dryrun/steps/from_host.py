@@ -91,6 +91,17 @@ _ATTRIBUTES = {
 }
 
 
+def first_superuser(target: Conninfo) -> str:
+    """The role by which the target's server was made (BOOTSTRAP_SUPERUSERID in PostgreSQL's pg_authid.dat).
+
+    A disposable server that is made by the same one owns what nobody is told to own as the target does, and its
+    superuser is never a role with less rights on the target.
+    """
+    with connect(target, statement_timeout_s=COMMAND_S) as connection:
+        row = connection.execute("SELECT rolname FROM pg_roles WHERE oid = 10 AND rolsuper").fetchone()
+    return str(row[0]) if row else "dryrun_superuser"
+
+
 def copy_roles(target: Conninfo, admin: Conninfo) -> Conninfo:
     """Give the disposable server the target's roles, without their passwords, and a login as the target's own user.
 

@@ -18,6 +18,13 @@ STEPS = (
     "create it again with its owner, encoding, collation and settings",
     "restore the backup (pg_restore --exit-on-error)",
 )
+# What `way_back.walk` does, as `way_back.bring_back` would.
+BESIDE_STEPS = (
+    "create a database beside the migrated one, with its owner, encoding, collation and settings",
+    "restore the backup into it (pg_restore --exit-on-error) and compare every row and the schema",
+    "end the sessions and let the two change names, in one transaction",
+    "drop the migrated database",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +43,10 @@ class RolledBack:
     restored_as: str = ""
 
     @classmethod
-    def of(cls, restored: Restored, *, restored_as: str = "") -> RolledBack:
+    def of(cls, restored: Restored, steps: tuple[str, ...] = STEPS, *, restored_as: str = "") -> RolledBack:
         """The restore that took the migrated copy's place."""
         took_ms, rows = restored.duration_ms, restored.rows
-        return cls(restored.conninfo, took_ms, STEPS, restored.tables, rows, restored.findings, restored_as)
+        return cls(restored.conninfo, took_ms, steps, restored.tables, rows, restored.findings, restored_as)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,10 @@ every instant, and never half of either.
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
@@ -20,7 +19,9 @@ from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.hosts import output
 from pytest_dryrun.postgres import backup, databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.steps import proof
+from pytest_dryrun.steps.neighbours import ASIDE, BESIDE, named
 from pytest_dryrun.steps.target import TargetDatabase
 from pytest_dryrun.values import Severity
 
@@ -28,12 +29,15 @@ SWAP_S = 60.0
 STATEMENT_S = 60.0
 # Where one connects to in order to make, rename and drop databases.
 MAINTENANCE = ("postgres", "template1")
-# The ends of the names by which restored and migrated databases are known for as long as they stand beside the target.
-BESIDE, ASIDE = "dryrun_restored", "dryrun_migrated"
+_STILL_MIGRATED = "The target is still the migrated database."
 
 
 class Unknown(DryRunError):
     """Nobody can tell whether the target came back."""
+
+
+class NotPermitted(TargetUnusable):
+    """The user may not make or rename databases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,10 @@ class BroughtBack:
 
 
 def administration(conninfo: Conninfo) -> Conninfo:
-    """Where databases are made and renamed; raises TargetUnusable where this user may not do that with the target."""
+    """Where databases are made and renamed; raises NotPermitted where this user may not do that with the target.
+
+    Where nobody answers it is TargetUnusable; the words are those for a target that is migrated.
+    """
     reasons = []
     for place in (conninfo.database(name) for name in MAINTENANCE):
         try:
@@ -73,22 +80,72 @@ def administration(conninfo: Conninfo) -> Conninfo:
         if may_create and owns:
             return place
         lacking = [*(() if may_create else ("may not create databases",)), *(() if owns else ("does not own it",))]
-        reasons = [f"User {conninfo.user!r} {' and '.join(lacking)}."]
-        break
+        raise NotPermitted(
+            f"User {conninfo.user!r} cannot replace {conninfo.dbname!r}: {' and '.join(lacking)}.",
+            _STILL_MIGRATED,
+            "Give the user CREATEDB and the ownership, or type the commands of the way back as a superuser.",
+        )
     raise TargetUnusable(
-        f"{conninfo.dbname!r} could not be rolled back by this run: {' '.join(reasons)}",
-        'With on_no_go = "run" that would show only once it is migrated, so nothing was touched.',
-        'Give the user CREATEDB and the ownership, or set [rollback] on_no_go = "print".',
+        f"{conninfo.dbname!r} cannot be replaced from here: {' '.join(reasons)}",
+        _STILL_MIGRATED,
+        "Look at the server, then type the commands of the way back.",
     )
+
+
+def require(conninfo: Conninfo) -> None:
+    """Raise TargetUnusable, before anything is touched, where this user could not bring the target back."""
+    try:
+        administration(conninfo)
+    except TargetUnusable as error:
+        raise TargetUnusable(
+            error.what,
+            'With on_no_go = "run" that would show only once it is migrated, so nothing was touched.',
+            'Give the user CREATEDB and the ownership, or set [rollback] on_no_go = "print".',
+        ) from error
 
 
 def may_replace(conninfo: Conninfo) -> bool:
     """Whether this user could replace the database by another one."""
     try:
         administration(conninfo)
-    except TargetUnusable:
+    except NotPermitted:
         return False
     return True
+
+
+def walk(
+    server: Disposable,
+    taken: proof.Taken,
+    name: str,
+    *,
+    beside: str,
+    aside: str,
+    timeout_s: float,
+    login: Conninfo | None,
+) -> proof.Restored:
+    """Do to a copy on its server what `bring_back` would do to the target, as `login`; findings tell what differs.
+
+    Raises DryRunError or psycopg.Error, with the copy as it was.
+    """
+    admin = replace(server.conninfo, user=login.user, password=login.password) if login else server.conninfo
+    try:
+        restored = proof.restore(server, taken, beside, timeout_s=timeout_s, login=login)
+        with connect(server.conninfo) as connection:  # who watched the rehearsal is none of the application's sessions
+            _end_sessions(connection, name)
+        swapped_ms = _swap(admin, name, beside, aside, lambda: None)
+        databases.drop(admin, aside)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DryRunError(
+            f"User {admin.user!r} could not let the restored database take the place of {name!r}:"
+            f" {' '.join(str(error).split())}",
+            "So this user could not bring the target back.",
+            "Let a superuser do it, or give the user what it lacks.",
+        ) from error
+    finally:
+        for each in (beside, aside):
+            databases.drop(server.conninfo, each)
+    took_ms = restored.duration_ms + swapped_ms
+    return replace(restored, conninfo=server.conninfo.database(name), duration_ms=took_ms)
 
 
 def bring_back(
@@ -128,41 +185,6 @@ def bring_back(
     return BroughtBack((time.perf_counter() - began) * 1000, down_ms, len(taken.prints.tables), rows, left)
 
 
-def named(name: str, what: str, run_id: str) -> str:
-    """The name of a database of one run beside the one called `name`; of at most 63 bytes."""
-    suffix = f"_{what}_{run_id}".lower().replace("-", "_")
-    return name.encode()[: 63 - len(suffix)].decode(errors="ignore") + suffix
-
-
-def left(conninfo: Conninfo) -> tuple[str, ...]:
-    """The databases that killed runs left beside one; whoever calls this holds it, so that none of them lives."""
-    pattern = re.compile(r"_dryrun_(?:restored|migrated|template|rehearsal)_\d{8}t\d{6}z_[0-9a-f]{4}")
-    with connect(conninfo) as connection:
-        rows = connection.execute(
-            "SELECT datname FROM pg_database WHERE pg_has_role(datdba, 'USAGE') ORDER BY datname"
-        ).fetchall()
-    named_here = []
-    for name in (str(row[0]) for row in rows):
-        found = pattern.search(name)
-        if found and name == conninfo.dbname.encode()[: 63 - len(found[0])].decode(errors="ignore") + found[0]:
-            named_here.append(name)
-    return tuple(named_here)
-
-
-def clear(conninfo: Conninfo, names: Sequence[str]) -> tuple[str, ...]:
-    """Drop what killed runs left, and tell of it."""
-    told = []
-    for name in names:
-        try:
-            databases.drop(conninfo, name)
-        except psycopg.Error as error:
-            why = " ".join(str(error).split())
-            told.append(f"A killed run has left the database {name}, and it could not be dropped: {why}")
-        else:
-            told.append(f"A killed run had left the database {name}; it was dropped.")
-    return tuple(told)
-
-
 def _restore(database: TargetDatabase, name: str, path: str, *, timeout_s: float) -> None:
     done = database.host.run(
         [*database.tool("pg_restore"), *backup.restoring(name), path],
@@ -172,7 +194,7 @@ def _restore(database: TargetDatabase, name: str, path: str, *, timeout_s: float
     if done.exit_status:
         raise DryRunError(
             f"pg_restore on {database.host.name} failed: {output.last_words(done.stderr)}",
-            "The target is still the migrated database.",
+            _STILL_MIGRATED,
             "Mend what pg_restore complains about and type the commands of the way back.",
         )
 
@@ -205,7 +227,10 @@ def _swap(admin: Conninfo, name: str, beside: str, aside: str, let_go: Callable[
                     raise _in_use(connection, name)
     except psycopg.OperationalError as error:
         # A connection that is lost may take the word with it that the transaction was committed.
-        lost = f"The connection was lost while the databases changed names: {' '.join(str(error).split())}"
+        said = " ".join(str(error).split())
+        lost = f"The connection was lost while the databases changed names: {said}"
+        if isinstance(error, (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)):
+            lost = f"The databases could not change names: {said}"
         try:
             stands = _oid(admin, name)
         except TargetUnusable as gone:
@@ -215,9 +240,7 @@ def _swap(admin: Conninfo, name: str, beside: str, aside: str, let_go: Callable[
                 "Look which; the commands of the way back lead to the backup from both.",
             ) from error
         if stands != new:
-            raise DryRunError(
-                lost, "The target is still the migrated database.", "Type the commands of the way back."
-            ) from error
+            raise DryRunError(lost, _STILL_MIGRATED, "Type the commands of the way back.") from error
     return (time.perf_counter() - began) * 1000
 
 

@@ -6,13 +6,18 @@ import posixpath
 import shlex
 
 from pytest_dryrun.postgres import databases
+from pytest_dryrun.probes.smoke import argv_of
 from pytest_dryrun.steps.target import TargetDatabase
 
 SUPERUSER = "postgres"
 
 
-def commands(database: TargetDatabase, shape: databases.Shape, path: str, restart: str, *, user: str) -> list[str]:
+def commands(
+    database: TargetDatabase, shape: databases.Shape, path: str, *, restart: str, directory: str, user: str
+) -> list[str]:
     """What leads back from the migrated database to a backup on the host, as `user`.
+
+    `restart` is a command that is run in `directory` then; where it is empty, none is.
 
     The lines are one command to a shell, so that the first error ends them, and what waits for the password, which
     stands nowhere, does not take the next line for it. Whoever needs none just presses return.
@@ -37,7 +42,7 @@ def commands(database: TargetDatabase, shape: databases.Shape, path: str, restar
     lines += [
         f"{own('pg_restore')} --exit-on-error --jobs=2 --dbname={name} {shlex.quote(path)}",
         f"{own('psql')} -X -c ANALYZE {name}",
-        *([restart] if restart else []),
+        *([f"cd {shlex.quote(directory)}", shlex.join(argv_of(restart, "rollback.restart"))] if restart else []),
     ]
     return [*(f"{line} &&" for line in lines[:-1]), lines[-1]]
 

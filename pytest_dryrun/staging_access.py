@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import tempfile
 from abc import ABC
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +38,7 @@ class StagingAccess(DryRun, ABC):
         self._directory = self.target.directory
         self._backups = posixpath.join(self._directory, self.target.backup.directory)
         self.when_logged_in: Callable[[], object] = lambda: None
+        self.runs_of_others: Collection[str] = ()
 
     @property
     def host(self) -> Host:  # type: ignore[override]
@@ -107,6 +108,7 @@ class StagingAccess(DryRun, ABC):
         for run_id, told in left.runs.items():
             still_running.refuse_unfinished(host, run_id, told)
         self.closing(left.clear)
+        self.runs_of_others = left.others
         self.note(*left.told)
         self.note(*way_in.leftovers(conninfo), *way_in.unguarded(self.loaded.production))
         return database

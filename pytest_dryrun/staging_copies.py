@@ -60,7 +60,7 @@ class StagingCopies(StagingAccess, ABC):
     def backup_room(self) -> proof.Room:
         """Free space on the host against what the backup may need, once what killed runs left is gone."""
         conninfo = self.database().conninfo
-        from_host.clear(self.remote(), self._backups, self.name)
+        from_host.clear(self.remote(), self._backups, self.name, self.runs_of_others)
         if neighbours.left(conninfo):
             self.journal()
         return proof.room(self.database(), self._backups, size_bytes(self.target.backup.min_free))
@@ -109,7 +109,7 @@ class StagingCopies(StagingAccess, ABC):
         taken = self.backup()
         self.login()
         timeout_s = self.target.backup.timeout_s
-        if self._loads is not None:
+        if self._loads is not None and not self._loads.abandoned:
             restored = proof.loaded(taken, self._loads, timeout_s=timeout_s)
         else:
             restored = proof.restore(self.server(), taken, self.copy_name(names.TEMPLATE), timeout_s=timeout_s)

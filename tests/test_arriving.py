@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import subprocess
 import time
 import uuid
@@ -104,6 +105,7 @@ def test_what_is_written_anew_at_the_beginning_is_fetched_anew(follow, tmp_path,
     assert first.startswith(seen)
     assert then + first[head:] == (tmp_path / "here" / "copy").read_bytes()
     assert hashlib.sha256(then + first[head:]).hexdigest() == digest
+    assert one.as_it_came == (head < 5_000_000)
 
 
 def test_a_file_that_is_written_before_anybody_looks_comes_too(follow, tmp_path):
@@ -256,6 +258,36 @@ def test_a_dump_is_restored_while_it_comes_in_and_equals_the_target(disposable, 
     _, findings = proof.compare(taken, restored.conninfo, timeout_s=60)
     [found] = [one.message for one in findings if one.severity is Severity.BLOCKER]
     assert "public.large: the values of text differ" in found
+
+
+def test_what_came_is_given_up_where_the_file_became_another(disposable, host, target, loading, tmp_path, monkeypatch):
+    """Rows that were restored from something else prove nothing about the file that is kept."""
+    monkeypatch.setattr(arriving, "_HEADS_BYTES", (10,))  # as if pg_dump had written more of it anew
+    dump = from_host.there(
+        host, target, str(tmp_path / "there"), "a.dump", tmp_path / "a.dump", timeout_s=60, loading=loading
+    )
+    taken = proof.take(target, dump, timeout_s=60)
+
+    assert loading.abandoned
+    assert taken.sha256 == hashlib.sha256((tmp_path / "there" / "a.dump").read_bytes()).hexdigest()
+    assert [] == blocking(proof.restore(disposable, taken, loading.name, timeout_s=60))
+
+
+def test_a_backup_is_nobody_elses_where_the_folder_gives_everything_to_all(host, target, tmp_path):
+    """A default access list goes before any umask."""
+    folder = tmp_path / "there"
+    folder.mkdir()
+    # The version, and what the owner, the group and everybody may (linux/posix_acl_xattr.h).
+    entries = (struct.pack("<HHI", tag, 7, 0xFFFFFFFF) for tag in (0x01, 0x04, 0x20))
+    os.setxattr(folder, "system.posix_acl_default", struct.pack("<I", 2) + b"".join(entries))
+    (folder / "open").touch()
+    assert 0o666 == (folder / "open").stat().st_mode & 0o777
+    (folder / "open").unlink()
+
+    taken = proof.take(target, from_host.there(host, target, str(folder), "a.dump", None, timeout_s=60), timeout_s=60)
+
+    assert 0o600 == taken.mode == (folder / "a.dump").stat().st_mode & 0o777
+    assert taken.size_bytes == (folder / "a.dump").stat().st_size
 
 
 INDEXED = """

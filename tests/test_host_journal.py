@@ -7,6 +7,7 @@ from sshd import host_logged_in  # noqa: F401 - a fixture
 
 from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.redaction import MASK, Redactor
+from pytest_dryrun.steps import from_host
 from pytest_dryrun.steps.host_journal import HostJournal, left
 
 pytestmark = pytest.mark.live
@@ -169,3 +170,18 @@ def test_a_full_disk_leaves_half_a_line_and_no_wrong_word(host, there):
     assert (f"Run {RUN} was cut off while it wrote nothing to the target.",) == left(
         host, str(there), "staging", OURS
     ).told
+
+
+def test_half_a_dump_of_a_run_that_may_live_stays(host, there):
+    """Two projects may call their targets alike and keep their backups in one folder."""
+    lives, killed, older = (f"20261201T02150{number}Z-ab12" for number in range(3))
+    written(
+        there, f".staging-{lives}.journal", "T0 database 7412345678901234567/other\n\nT1 began writing the backup\n"
+    )
+    written(there, f".staging-{killed}.journal", f"T0 database {OURS}\n\nT1 began writing the backup\n")
+    for run in (lives, killed, older):
+        written(there, f".staging-{run}.dump.part", "half")
+    found = left(host, str(there), "staging", OURS)
+    from_host.clear(host, str(there), "staging", found.others)
+    found.clear()
+    assert {f".staging-{lives}.journal", f".staging-{lives}.dump.part"} == {file.name for file in there.iterdir()}

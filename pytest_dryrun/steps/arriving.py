@@ -44,12 +44,15 @@ class Arriving:
         self._timeout_s = timeout_s
         self._whole = threading.Event()
         self._left = threading.Event()
+        self.as_it_came = True
+        """False where more than the beginning of the copy had to be fetched again: `pieces` gave something else."""
         self.failed = threading.Event()
         """Set when the copy cannot become whole any more: `complete` says why."""
 
     def __enter__(self) -> Self:
-        self._copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._copy.touch(mode=0o600, exist_ok=False)
+        with self._told():
+            self._copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._copy.touch(mode=0o600, exist_ok=False)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dryrun-arriving")
         self._following = self._pool.submit(self._follow)
         return self
@@ -99,6 +102,7 @@ class Arriving:
                 if backup.checksum(self._copy) == there:
                     break
             else:
+                self.as_it_came = False
                 there = self._host.get(self._final, self._copy)
         self._whole.set()
         return there
@@ -109,10 +113,11 @@ class Arriving:
             with (
                 self._told(),
                 self._host.stream(argv, timeout_s=2 * self._timeout_s, stop=self._left) as chunks,
-                self._copy.open("wb", buffering=0) as file,
+                self._copy.open("wb") as file,
             ):
                 for chunk in chunks:
                     file.write(chunk)
+                    file.flush()
         except BaseException:
             self.failed.set()
             raise

@@ -8,7 +8,7 @@ import secrets
 import tarfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -161,14 +161,21 @@ class HostFile:
 
     def mode(self) -> int:
         """Who may read and write it there."""
-        done = self.host.run(["stat", "-c", "%a", "--", self.path], timeout_s=COMMAND_S)
+        return int(self._stat("%a"), 8)
+
+    def size_bytes(self) -> int:
+        """Its size there."""
+        return int(self._stat("%s"))
+
+    def _stat(self, what: str) -> str:
+        done = self.host.run(["stat", "-c", what, "--", self.path], timeout_s=COMMAND_S)
         if done.exit_status:
             raise CommandFailed(
-                f"The permissions of {self.path} on {self.host.name} cannot be read: {output.last_words(done.stderr)}",
-                "Whether others can read the backup is not known.",
+                f"{self.path} on {self.host.name} cannot be looked at: {output.last_words(done.stderr)}",
+                "What the backup is now, and whether others can read it, is not known.",
                 "Check that it is there still.",
             )
-        return int(done.stdout, 8)
+        return done.stdout
 
 
 def there(
@@ -184,8 +191,9 @@ def there(
 ) -> Dump:
     """A dump that the host's own pg_dump writes to the host, and a verified copy of it here where one is wanted.
 
-    The folder there becomes 0700, the file 0600; it carries its name only when it is complete and synced. The copy
-    comes in while it is written; `loading` restores it meanwhile. `env` is added to pg_dump's environment.
+    The file there is 0600, the folder 0700 where it has to be made; the file carries its name only when it is complete
+    and synced. The copy comes in while it is written; `loading` restores it meanwhile. `env` is added to pg_dump's
+    environment.
     """
 
     def dump(snapshot_id: str, shape: databases.Shape) -> backup.Backup:
@@ -196,8 +204,7 @@ def there(
         if copy is None:
             _write(host, database, snapshot_id, part, final, timeout_s=timeout_s, env=env)
             dump_ms = (time.perf_counter() - began) * 1000
-            size = host.run(["stat", "-c", "%s", "--", final], timeout_s=COMMAND_S).stdout
-            return backup.Backup(Path(final), int(size), kept.sha256(), dump_ms, kept, kept_at, in_place=True)
+            return backup.Backup(Path(final), kept.size_bytes(), kept.sha256(), dump_ms, kept, kept_at, in_place=True)
         with Arriving(host, part, final, copy, timeout_s=timeout_s) as arriving:
             if loading is not None:
                 loading.begin(shape, arriving.pieces())
@@ -207,6 +214,8 @@ def there(
                 raise arriving.failure(getattr(cancelled, "__notes__", ())) from cancelled
             dump_ms = (time.perf_counter() - began) * 1000
             digest = arriving.complete()
+            if loading is not None and not arriving.as_it_came:
+                loading.abandon()
         return backup.Backup(copy, copy.stat().st_size, digest, dump_ms, kept, kept_at)
 
     return dump
@@ -226,32 +235,45 @@ def _write(
     """Let pg_dump write a file, which has its final name when it is whole; one that fails leaves nothing behind."""
     options = [*backup.arguments(snapshot_id), f"--file={part}"]
     environment = {**env, **database.tool_conninfo.environment()}
+    # A default ACL of the folder goes before any umask (acl(5)).
     script = (
-        'umask 077; part=$1 final=$2; shift 2; "$@" && sync "$part" && [ "$(stat -c %a "$part")" = 600 ]'
-        ' && mv "$part" "$final"'
+        'umask 077; part=$1 final=$2; shift 2; : >"$part" && chmod 600 -- "$part" && "$@" && sync -- "$part"'
+        ' && mv -- "$part" "$final"'
     )
     argv = ["sh", "-c", script, "sh", part, final, *database.tool("pg_dump"), *options]
-    written = False
     try:
         done = host.run(argv, timeout_s=timeout_s, env=environment, stop=stop)
-        written = done.exit_status == 0
-    finally:
-        if not written and not host.lost:
+    except BaseException as error:
+        _leave_nothing(host, part, error)
+        raise
+    if done.exit_status:
+        failure = _not_written(host, final, output.last_words(done.stderr))
+        _leave_nothing(host, part, failure)
+        raise failure
+
+
+def _leave_nothing(host: SshHost, part: str, why: BaseException) -> None:
+    """Remove what an unfinished dump has written; where that cannot be done, it is said with why the dump failed."""
+    if not host.lost:
+        try:
             host.remove(part)
-    if not written:
-        raise _not_written(host, final, output.last_words(done.stderr))
+        except CommandFailed as stays:
+            why.add_note(str(stays))
 
 
-def clear(host: SshHost, directory: str, target: str) -> None:
-    """Remove the unfinished dumps of a target's killed runs; we hold the database, so none is being written."""
-    for named, _, path in left_by_runs(host, directory, ".dump.part"):
-        if named == target:
+def clear(host: SshHost, directory: str, target: str, others: Collection[str]) -> None:
+    """Remove the unfinished dumps of a target's killed runs; we hold the database, so none is being written.
+
+    `others` are the runs of another database that keep their backups in the same folder.
+    """
+    for named, run_id, path in left_by_runs(host, directory, ".dump.part"):
+        if named == target and run_id not in others:
             host.remove(path)
 
 
 def _not_written(host: SshHost, final: str, why: str) -> DryRunError:
     return DryRunError(
         f"The backup {final} could not be written on {host.name}: {why}",
-        "Without a backup nothing after this may touch the target. Nothing of it was left there.",
+        "Without a backup nothing after this may touch the target.",
         "Mend what pg_dump complains about, or name another [backup] directory.",
     )

@@ -102,6 +102,8 @@ class Left:
     told: tuple[str, ...]
     runs: Mapping[str, str]
     """What each of the runs was doing, by its name."""
+    others: frozenset[str]
+    """Runs of other databases, which may live."""
 
     def clear(self) -> None:
         """Take them away, once what they say is told."""
@@ -116,12 +118,13 @@ def left(host: SshHost, directory: str, target: str, database: str) -> Left:
 
     A journal without a whole first line belongs to the target that its name begins with.
     """
-    paths, told, runs = [], [], {}
+    paths, told, runs, others = [], [], {}, set()
     for named, run_id, path in left_by_runs(host, directory, _ENDING):
         try:
             text = host.read(path, LARGEST_BYTES).decode(errors="replace")
         except CommandFailed as error:
             told.append(f"What run {run_id} was doing when it was cut off is not known: {error.what}")
+            others.add(run_id)
             continue
         entries = list(_entries(text))
         about = next((what for _, word, what in entries if word == _DATABASE), "")
@@ -129,7 +132,9 @@ def left(host: SshHost, directory: str, target: str, database: str) -> Left:
             paths.append(path)
             runs[run_id] = _told(run_id, entries)
             told.append(runs[run_id])
-    return Left(host, tuple(paths), tuple(told), runs)
+        else:
+            others.add(run_id)
+    return Left(host, tuple(paths), tuple(told), runs, frozenset(others))
 
 
 def _entries(text: str) -> Iterator[tuple[str, str, str]]:

@@ -35,6 +35,7 @@ class Loading:
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dryrun-loading")
         self._loaded: Future[float] | None = None
+        self.abandoned = False
 
     def begin(self, shape: databases.Shape, pieces: Iterable[bytes]) -> None:
         """Restore into a new database of this shape, in the background; an empty piece says that no more is there yet.
@@ -66,6 +67,11 @@ class Loading:
             in_place=True,
         )
         return self._server.conninfo.database(self.name), first_ms + (time.perf_counter() - began) * 1000
+
+    def abandon(self) -> None:
+        """Give up, because what is restored is not what has come to lie in the archive."""
+        self.abandoned = True
+        self.close()
 
     def close(self) -> None:
         """Give up what still goes on."""

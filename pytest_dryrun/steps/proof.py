@@ -91,12 +91,12 @@ class Taken:
 
     @property
     def sha256(self) -> str:
-        """The checksum computed while it was written."""
+        """Its checksum when it had been written; that of a copy here too, where there is one."""
         return self.archive.sha256
 
     @property
     def dump_ms(self) -> float:
-        """How long dumping, hashing and writing took."""
+        """How long writing it took; where it is written here, that includes hashing."""
         return self.archive.dump_ms
 
 

@@ -295,6 +295,7 @@ def _remove_unfinished(client: DockerClient, name: str) -> None:
             time.sleep(0.1)
         except APIError:  # the engine is about to do it already
             absent_since = time.monotonic()
+            time.sleep(0.1)
         else:
             absent_since = time.monotonic()
     _remove(client, name)

@@ -10,6 +10,8 @@ def test_api_health(target, api_restarted, api_health, api_reaches_target, recor
     Where it runs already and its restart is configured, it is restarted first, as the production deployment will do;
     what was online before has to be online again.
 
+    Its health route has to ask something of the database: that it is this one is seen in the database's sessions.
+
     When it is red: its last output is shown with the failure, or the process that does not stay.
     """
     if not target.api.configured:
@@ -26,7 +28,10 @@ def test_api_health(target, api_restarted, api_health, api_reaches_target, recor
     record.fact("Status", answer.status)
     record.fact("Time", round(answer.duration_ms, 1), "ms")
     assert not answer.health_problem, answer.health_problem
-    assert api_reaches_target(), "the API answers, and has opened no session in the target: it uses another database"
+    assert api_reaches_target(), (
+        f"the API answers, and no session in the target was used for it since {target.api.health} was asked: it uses"
+        " another database, or that route asks nothing of its database, and then another has to be [api] health"
+    )
 
 
 @check("smoke-command", criterion="crud-pass")

@@ -111,6 +111,14 @@ class MigrationsTable(Table):
         """Whether Prisma's own CLI deploys, and not we from its folder."""
         return self.tool == "prisma" and self.deploy != "native"
 
+    @property
+    def asks_destination(self) -> str:
+        """The command that tells which database Prisma's CLI works on; empty where none is known."""
+        if not self.by_prisma_cli:
+            return ""
+        words = "migrate deploy"
+        return self.status or (self.deploy.replace(words, "migrate status") if words in self.deploy else "")
+
 
 class Api(Table):
     """`[targets.NAME.api]`: the application, started here or already running."""

@@ -18,9 +18,15 @@ LARGEST_BYTES = 256 * 1024
 _MEANS = "Without credentials nothing can be reached, so nothing was touched."
 
 
-# Variables that people give to secrets, and URLs that hold a login.
-_SECRET = re.compile(r"secret|token|passw|pwd|key|credential|private|auth|dsn|salt|signature|cookie", re.IGNORECASE)
-_LOGIN = re.compile(r"://[^/\s@:]*:([^/\s@]+)@")
+# What people call secrets, as words of a variable's name; and URLs that hold a login, whose password may hold what
+# ought to have been encoded.
+_WORDS = "secret token pass(?:word|wd|phrase)? pwd key jwt sk salt credential private dsn auth webhook(?:_?ur[li])?"
+_MAY_BE_SECRET = rf"(?<![a-z])(?:api|app|db|user|my)?(?:{'|'.join(_WORDS.split())})s?(?:_?\d+)?"
+_IN_NAME = re.compile(rf"{_MAY_BE_SECRET}(?![a-z])", re.IGNORECASE)
+_ENDS_NAME = re.compile(rf"{_MAY_BE_SECRET}$", re.IGNORECASE)
+_LOGIN = re.compile(r"://[^/\s@:]*:(?!\d+/)(\S+)@")
+_SETTING = re.compile(r"true|false|yes|no|none|null|on|off|\d{1,6}", re.IGNORECASE)
+_LONG_ENOUGH = 12
 
 
 def variable(data: bytes, name: str, *, place: str) -> str:
@@ -44,8 +50,10 @@ def secrets(data: bytes, *, place: str) -> tuple[str, ...]:
     """The other values of the file that look like secrets by the name of their variable, and passwords in its URLs."""
     found = []
     for name, value in _values(data, place).items():
-        if value and _SECRET.search(name):
-            found.append(value)
+        if value and not _SETTING.fullmatch(value):
+            unlikely_a_word = len(value) >= _LONG_ENOUGH and not value.isalpha()
+            if _ENDS_NAME.search(name) or (_IN_NAME.search(name) and unlikely_a_word):
+                found.append(value)
         if value and (login := _LOGIN.search(value)):
             found += [login[1], unquote(login[1])]
     return tuple(found)

@@ -48,11 +48,14 @@ class Ledger:
 
     def contradict(self) -> None:
         """Fail every check of which pytest reported a failure that its record does not know."""
-        for slug in self.red:
-            record = self.records.get(slug)
-            if record is not None and record.outcome not in {Outcome.FAILED, Outcome.BROKEN}:
-                why = "pytest reported a failure of this check that it did not record itself"
-                self.records[slug] = replace(record, outcome=Outcome.FAILED, reason=why)
+        for slug in self.contradicted(self.records):
+            why = "pytest reported a failure of this check that it did not record itself"
+            self.records[slug] = replace(self.records[slug], outcome=Outcome.FAILED, reason=why)
+
+    def contradicted(self, records: Mapping[str, CheckRecord]) -> list[str]:
+        """The checks of which pytest reported a failure that these records do not know."""
+        known = {Outcome.FAILED, Outcome.BROKEN}
+        return [slug for slug in sorted(self.red) if slug in records and records[slug].outcome not in known]
 
     def trouble(self, text: str) -> None:
         """Remember something about the whole run that forbids a GO."""

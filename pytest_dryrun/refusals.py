@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+
 from pytest_dryrun.config import Target
 from pytest_dryrun.errors import ConfigurationError
 from pytest_dryrun.probes import supervisor
@@ -16,39 +19,47 @@ def refuse(name: str, target: Target) -> None:
             "Nothing was run and nothing was touched.",
             'Rehearse with a target of role = "local" or "staging".',
         )
-    if target.role == "staging":
-        _refuse_staging(name, target)
-
-
-def _refuse_staging(name: str, target: Target) -> None:
-    """Raise ConfigurationError for what a staging target cannot have, or not yet."""
-    problems = {
-        "[ssh] is missing: how is the host reached?": target.ssh is None,
-        "[api] start: on a staging host the API runs already; give its base_url": bool(target.api.start),
-        "[api] base_url is asked through the connection to the host, so it has to be plain http": bool(
-            target.api.base_url
-        )
-        and not target.api.base_url.startswith("http://"),
-        "[migrations] deploy is a command and status is none: nothing would tell which database it leads to": (
-            target.migrations.by_prisma_cli and not target.migrations.status
-        ),
-        "[backup] directory is missing: where on the host may backups lie?": not target.backup.directory,
-    }
-    for key, command in (
-        ("migrations.deploy", target.migrations.deploy),
-        ("migrations.status", target.migrations.status),
-        ("api.restart", target.api.restart),
-        ("smoke.command", target.smoke.command),
-        ("p0.command", target.p0.command),
-        ("rollback.restart", target.rollback.restart),
-    ):
-        if command and command != "native":
-            argv_of(command, key)
-    if target.api.status:
-        supervisor.refuse_deaf(target.api.status)
-    if found := [text for text, holds in problems.items() if holds]:
+    problems = [*_command_problems(target), *(_staging_problems(target) if target.role == "staging" else ())]
+    if target.migrations.by_prisma_cli and not target.migrations.asks_destination:
+        problems.append("[migrations] deploy is a command and status is none: nothing tells which database it leads to")
+    if problems:
         raise ConfigurationError(
-            f"Target {name!r} cannot be run: {'; '.join(found)}.",
+            f"Target {name!r} cannot be run: {'; '.join(problems)}.",
             "Nothing was run and nothing was touched.",
             f"Correct [targets.{name}] in dryrun.toml.",
         )
+
+
+def _staging_problems(target: Target) -> Iterator[str]:
+    """What a staging target cannot have, or lacks."""
+    if target.ssh is None:
+        yield "[ssh] is missing: how is the host reached?"
+    if target.api.start:
+        yield "[api] start: on a staging host the API runs already; give its base_url"
+    if target.api.base_url and not target.api.base_url.startswith("http://"):
+        yield "[api] base_url is asked through the connection to the host, so it has to be plain http"
+    if not target.backup.directory:
+        yield "[backup] directory is missing: where on the host may backups lie?"
+
+
+def _command_problems(target: Target) -> Iterator[str]:
+    """Commands that could not be run as they stand, and one that would say nothing."""
+    commands = {
+        "migrations.deploy": "" if target.migrations.deploy == "native" else target.migrations.deploy,
+        "migrations.status": target.migrations.status,
+        "api.start": target.api.start,
+        "api.restart": target.api.restart,
+        "smoke.command": target.smoke.command,
+        "p0.command": target.p0.command,
+        "rollback.restart": target.rollback.restart,
+    }
+    checks: list[Callable[[], object]] = [
+        partial(argv_of, command, key) for key, command in commands.items() if command
+    ]
+    if target.api.status:
+        checks.append(partial(supervisor.refuse_deaf, target.api.status))
+    for check in checks:
+        try:
+            check()
+        except ConfigurationError as error:
+            yield f"{error.what.rstrip('.')} ({error.next.rstrip('.')})"

@@ -102,6 +102,7 @@ class DryRun(Survey, ABC):
 
     def rehearsed_migrations(self) -> Migrations:
         """The migrations as they are applied to a copy."""
+        self.destination()
         return self.migrations()
 
     def rehearsed(self) -> Rehearsal:
@@ -123,7 +124,7 @@ class DryRun(Survey, ABC):
         self.rehearsed()
         self._hold_way_back()
         pending = self.status().pending
-        self._hold_files(pending)
+        self.destination()
         with self.deploying():
             self.publish(target_migrated=bool(pending))
             done = application.apply(
@@ -134,6 +135,7 @@ class DryRun(Survey, ABC):
 
     def deploying(self) -> AbstractContextManager[None]:
         """What is done at the last moment before the target changes, and when it has changed."""
+        self.hold_files()
         return nullcontext()
 
     def files_now(self) -> Sequence[Migration]:
@@ -161,8 +163,9 @@ class DryRun(Survey, ABC):
         if blockers := [finding.message for finding in findings if finding.severity is Severity.BLOCKER]:
             raise Blocked(f"blocked by rollback-rows-match, the target was not touched: {blockers[0]}")
 
-    def _hold_files(self, rehearsed: Sequence[Migration]) -> None:
+    def hold_files(self) -> None:
         """Raise Blocked where the folder is no longer what was rehearsed."""
+        rehearsed = self.status().pending
         now = {migration.name: migration.checksum for migration in self.files_now()}
         known = {*(migration.name for migration in rehearsed), *self.status().applied}
         changed = [item.name for item in rehearsed if now.get(item.name) != item.checksum]

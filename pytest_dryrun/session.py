@@ -29,6 +29,7 @@ from pytest_dryrun.values import Outcome, as_json
 
 PHASES: pytest.StashKey[Phases] = pytest.StashKey()
 APPLYING = "migrations-applied"
+_NO_CHECK_FAILED = "a test that is not part of the checklist failed"
 
 
 def read(config: pytest.Config) -> tuple[config_file.Loaded, dict[str, Checklist]]:
@@ -171,13 +172,17 @@ class DryRunSession:
         records = dict(run.records)
         if (slug := slug_of(item)) is not None and PHASES in item.stash:
             records[slug] = worse(records.get(slug), item.stash[PHASES].finished(slug))
-        if not run.verdict(records).go and run.parts.get("target_migrated"):
+        ledger = self.state.ledgers[run.name]
+        go = run.verdict(records).go and not ledger.troubles and not ledger.contradicted(records)
+        if not go and run.parts.get("target_migrated"):
             self.serving(run).roll_back()
 
     def judge(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> pytest.TestReport:
         """Turn one phase of one check into its part of the record, and its report into one that can be shown."""
         slug, target = slug_of(item), target_of(item)
         if slug is None or target not in self.state.ledgers:
+            if report.failed:  # told here too, where the target's last test decides whether it is rolled back
+                self.trouble(_NO_CHECK_FAILED)
             return redacted(report, self.state.redactor)
         run = self.runs.get(target)  # None where the dry run itself could not be opened
         phases = item.stash.setdefault(PHASES, Phases())
@@ -209,7 +214,7 @@ class DryRunSession:
         target, slug = getattr(report, "dryrun_check", ("", ""))
         if not slug:
             if report.failed:
-                self.trouble("a test that is not part of the checklist failed")
+                self.trouble(_NO_CHECK_FAILED)
             return
         ledger = self.state.ledgers[target]
         if report.failed:

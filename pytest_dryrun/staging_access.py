@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.hosts import Host, ssh
 from pytest_dryrun.migrations import Migration, Status
+from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.probes.host_logs import HostLogMarks
 from pytest_dryrun.run import DryRun
 from pytest_dryrun.steps import beside, from_host, host_journal, neighbours, still_running, way_back, way_in
@@ -80,10 +81,13 @@ class StagingAccess(DryRun, ABC):
         host = self.remote()
         user = host.name.partition("@")[0]
         url, text, others = way_in.credentials(host, self._directory, self.target.database, user=user)
-        for secret in (*url.secrets, *others):
-            self.redactor.add(secret)
-        self.redactor.add(text)
-        self.redactor.add(urlsplit(text).netloc.rpartition("@")[0].partition(":")[2])  # as the file spells it
+        spelled = urlsplit(text).netloc.rpartition("@")[0].partition(":")[2]  # as the file spells it
+        self._keep_secret(text, *others, told_everywhere=url.conninfo)
+        if not self._keep_secret(*url.secrets, spelled, told_everywhere=url.conninfo):
+            self.note(
+                "The password in the .env is part of a name that is written everywhere (database, user, host, folder),"
+                " so it cannot be kept out of the reports."
+            )
         conninfo = way_in.tunnelled(host, url.conninfo)
         identity = way_in.identify(conninfo)
         if identity.version_num < OLDEST:
@@ -112,6 +116,15 @@ class StagingAccess(DryRun, ABC):
         self.note(*left.told)
         self.note(*way_in.leftovers(conninfo), *way_in.unguarded(self.loaded.production))
         return database
+
+    def _keep_secret(self, *secrets: str, told_everywhere: Conninfo) -> bool:
+        """Keep these out of everything, but for those that are part of the target's own names; False where one is."""
+        there = told_everywhere
+        names = (there.dbname, there.user, there.host, self.name, self._directory, self._backups, self.remote().name)
+        told = [secret for secret in secrets if secret and any(secret in name for name in names)]
+        for secret in {*secrets} - {*told}:
+            self.redactor.add(secret)
+        return not told
 
     @step("Opening the journal on the host")
     def journal(self) -> HostJournal:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from pytest_dryrun.errors import ConfigurationError, DryRunError, TargetUnusable
+from pytest_dryrun.errors import ConfigurationError, TargetUnusable
 from pytest_dryrun.hosts import Completed
 from pytest_dryrun.judging import Blocked
 from pytest_dryrun.postgres.connection import APPLICATION_NAME, Conninfo, connect
@@ -66,13 +67,12 @@ class StagingApplication(Serving):
     def reaches_target(self, *, timeout_s: float = 5.0) -> bool:
         """Whether anybody but us has used the target since the API was first asked.
 
-        Where the server hides what others do, their being there has to do.
+        Sessions of which the server does not let us see that, other users', prove nothing.
         """
         query = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND coalesce(backend_type, 'client backend') = 'client backend'"
-            " AND application_name IS DISTINCT FROM %s"
-            " AND (state_change IS NULL OR greatest(state_change, backend_start) >= %s)"
+            " AND backend_type = 'client backend' AND application_name IS DISTINCT FROM %s"
+            " AND greatest(state_change, backend_start) >= %s"
         )
         deadline = time.monotonic() + timeout_s
         with connect(self.run.database().conninfo) as connection:
@@ -113,12 +113,14 @@ class StagingApplication(Serving):
         if not self.crashes_are_counted:
             return found
         try:
-            before = self.restarted().processes
-        except (Blocked, DryRunError):
+            restarted = self.restarted().processes
+        except Blocked:
             if not self.target.p0.command and not self.target.p0.logs:
                 raise
             return found  # nobody has used the application
-        return (*found, *supervisor.crashes(before, self._application.processes()))
+        now = self._application.processes()
+        crashes = supervisor.crashes(restarted, now), supervisor.missing(self.processes_before(), now)
+        return tuple(dict.fromkeys(chain(found, *crashes)))
 
     @property
     def crashes_are_counted(self) -> bool:

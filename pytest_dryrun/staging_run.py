@@ -42,6 +42,7 @@ class StagingRun(StagingCopies):
             user=self.rollback().restored_as,
         )
         pending = ", ".join(item.name for item in self.status().pending)
+        self.hold_files()
         with self.journal().writing(f"deploying {pending or 'nothing'}"):
             self._still_ours()
             self.tell_way_back("", commands=commands)

@@ -216,18 +216,33 @@ class Survey(Journal, ABC):
 
     def status_command(self) -> StatusCommand:
         """The configured status command, if any, to be held against our own reading."""
+        must_name = self.target.migrations.by_prisma_cli and self.target.role == "staging"
+        return self._status_command(self.target.migrations.status, must_name=must_name)
+
+    @step("Asking where the deploy command leads")
+    def destination(self) -> str:
+        """The command by which Prisma's CLI, where it deploys, has named the target's database; else it is an error.
+
+        Its own configuration may hold another URL than the one it is given, and what it deploys would go there.
+        """
+        command = self.target.migrations.asks_destination
+        if command:
+            self._status_command(command, must_name=True).hold_destination()
+        return command
+
+    def _status_command(self, command: str, *, must_name: bool) -> StatusCommand:
         settings = self.target.migrations
         database = self.database()
         environment = {"DATABASE_URL": database.url_there}
         return StatusCommand(
-            settings.status,
+            command,
             self.host,
             self.directory_there,
             environment,
             settings.timeout_s,
             database.conninfo.dbname,
             f"{database.tool_conninfo.host}:{database.tool_conninfo.port}",
-            must_name=settings.by_prisma_cli and self.target.role == "staging",
+            must_name=must_name,
         )
 
     @step("Asking Prisma for its own difference")

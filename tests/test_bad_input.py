@@ -65,6 +65,14 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             ["cannot be run: [ssh] is missing: how is the host reached?", "Nothing was run and nothing was touched."],
         ),
         (
+            lambda text: (
+                text.replace('tool = "sql"', 'tool = "prisma"\ndeploy = "npm run up"')
+                + '[targets.local.smoke]\ncommand = "a | b"\n[targets.local.p0]\ncommand = "c > d"\n'
+            ),
+            (),
+            ["cannot be run: smoke.command: ", "; p0.command: ", "nothing tells which database it leads to"],
+        ),
+        (
             lambda text: text.replace('role = "local"', 'role = "production"').partition("[targets.local.postgres]")[0],
             (),
             ['has role = "production", which is never run', "Nothing was run and nothing was touched."],
@@ -77,6 +85,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         "other file",
         "no TOML",
         "staging without SSH",
+        "commands that cannot be run",
         "production",
     ],
 )

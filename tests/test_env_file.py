@@ -75,10 +75,36 @@ def test_what_else_is_secret_is_known_by_its_name_or_its_place():
     """Whatever a deploy command prints of its environment; ordinary settings stay readable."""
     text = """
 JWT_SECRET="j-1"
-STRIPE_API_KEY=s-2
+STRIPE_APIKEY=s-2
+SMTP_PASS=mail4
+DB_PASSPHRASE=of words
+JWT=a.b.c
+STRIPE_SK=sk_live
+SLACK_WEBHOOK_URL=https://hooks.example/T0/B0/x
+SECRET_KEY_BASE=0123456789abcdef
 REDIS_URL=redis://:r%40-3@cache:6379/0
+BROKER=amqp://u:p/5@6@broker/
+"""
+    found = ("j-1", "s-2", "mail4", "of words", "a.b.c", "sk_live", "https://hooks.example/T0/B0/x", "0123456789abcdef")
+    found += ("r%40-3", "r@-3", "p/5@6", "p/5@6")
+    assert found == secrets(text.encode(), place="a file")
+
+
+def test_ordinary_settings_stay_readable():
+    """Half a word, a switch, a number, a name: hidden everywhere, they would make a page of nothing."""
+    text = """
 NODE_ENV=production
 PORT=3001
 EMPTY_TOKEN=
+AUTH_STRATEGY=local
+AUTH_ENABLED=true
+KEYCLOAK_REALM=shop
+AUTH_FIELD=email
+TOKEN_TTL=3600
+COOKIE_NAME=session
+PASSWORD_RESET_TEMPLATE=customers
+COMPASS=north
+MONKEY=george
+PUBLIC_URL=https://example.test:443/@scope/page
 """
-    assert ("j-1", "s-2", "r%40-3", "r@-3") == secrets(text.encode(), place="a file")
+    assert () == secrets(text.encode(), place="a file")

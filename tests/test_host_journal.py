@@ -55,6 +55,14 @@ def test_no_secret_is_noted(host, there):
     assert f"began restarting by curl -H {MASK}\n" in noted
 
 
+def test_a_journal_is_known_again_though_its_databases_name_is_a_secret_elsewhere(host, there):
+    """A password that is the name, as people choose it on a staging host."""
+    HostJournal.begin(host, str(there), "staging", RUN, OURS, redact=Redactor(["shop"]).text)._append(
+        "began", "deploying 1_a", ""
+    )
+    assert [RUN] == [*left(host, str(there), "stage", OURS).runs]
+
+
 def test_what_fails_in_this_very_run_is_told_by_it_and_not_by_the_next(host, there):
     """The end is noted however it came."""
     journal = HostJournal.begin(host, str(there), "staging", RUN, OURS)

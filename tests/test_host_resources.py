@@ -19,6 +19,7 @@ from pytest_dryrun.config import Ssh
 from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts import Host, ssh
 from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.probes import host_resources
 from pytest_dryrun.probes.host_look import Look, Process
 from pytest_dryrun.probes.host_resources import API, SERVER, HostSampler, _Books
 from pytest_dryrun.probes.usage import Resources, Usage
@@ -368,6 +369,21 @@ def test_a_command_that_ends_by_itself_is_no_measurement(said, tmp_path):
         time.sleep(TWO_LOOKS_S)
         with pytest.raises(TargetUnusable, match="the command there ended by itself"):
             sampler.stop()
+
+
+@pytest.mark.parametrize("marked", [True, False], ids=["before it was first used", "before the end"])
+def test_a_host_that_falls_silent_is_no_measurement(said, monkeypatch, tmp_path, marked):
+    """Its connection stands, and nothing comes any more: the figures of before say nothing of the migrated target."""
+    monkeypatch.setattr(host_resources, "_SILENT_S", 600.0 if marked else 0.5)
+    monkeypatch.setattr(host_resources, "_PATIENCE_S", 0.5)
+    said(f"{MACHINE}end\n{MACHINE}end\n", f"{{ [ -e {tmp_path}/once ] && sleep 4; touch {tmp_path}/once; false; }}")
+    with sampling(LocalHost()) as sampler:
+        time.sleep(1.5)
+        if marked:
+            sampler.mark()
+        with pytest.raises(TargetUnusable, match=r"were not measured: it hardly answered, the last time \d s before"):
+            sampler.stop()
+    sampler._thread.join(timeout=30)
 
 
 def test_a_host_that_cannot_be_watched(monkeypatch):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from projects import CONFIGURATION, SEED, criterion, outcome, report, write
+from projects import CONFIGURATION, INIT, SAFE, SEED, criterion, outcome, report, write
 from walk import Walk, walking
 
 from pytest_dryrun import checklist
@@ -463,6 +463,31 @@ def test_a_deploy_command_that_applies_nothing(disposable, tmp_path):
         assert "ended without an error, but 002_pending.sql is not applied" in failed(record)
 
 
+ELSEWHERE = """#!/bin/sh
+echo 'Datasource "db": PostgreSQL database "shop_production", schema "public" at "db.prod:5432"'
+case $* in *status) exit 1 ;; esac
+touch deployed
+"""
+
+
+@red("schema-diff")
+@pytest.mark.parametrize("deploy", ["sh prisma.sh migrate deploy", 'deploy"\nstatus = "sh prisma.sh migrate status'])
+def test_a_deploy_command_that_would_lead_elsewhere_is_not_run(disposable, tmp_path, deploy):
+    """The tool's own configuration names another database than it is given: not even the copy is migrated by it."""
+    settings = f'tool = "prisma"\nprisma_version = "6.19.3"\ndeploy = "{deploy}"'
+    write(tmp_path, configuration=configured(migrations=settings, baseline='through = "20260101000000_init"'))
+    for name, text in (("20260101000000_init", INIT), ("20260201000000_more", SAFE)):
+        (tmp_path / "migrations" / name).mkdir()
+        (tmp_path / "migrations" / name / "migration.sql").write_text(text, encoding="utf-8")
+    (tmp_path / "prisma.sh").write_text(ELSEWHERE, encoding="utf-8")
+    with walking(tmp_path, disposable) as walk:
+        walk.passed(1, 2, 3)
+        reason = failed(walk.check("schema-diff"))
+        assert "works on database shop_production at db.prod:5432, the credentials lead to dryrun_target" in reason
+        assert not walk.decision().go
+    assert not (tmp_path / "deployed").exists()
+
+
 # 5 Apply
 
 
@@ -639,9 +664,8 @@ def test_an_api_that_is_not_healthy(with_configuration, how, timeout_s, says):
         (f"{sys.executable} -c \"print('3 of 4 tests failed'); raise SystemExit(1)\"", "3 of 4 tests failed"),
         (f'{sys.executable} -c "import time; time.sleep(60)"', "1 s"),
         (f"{sys.executable} -c \"print('  0 passing (2ms)')\"", "ran no test"),
-        ("true && false", "no shell runs it"),
     ],
-    ids=["not found", "fails", "hangs", "runs nothing", "needs a shell"],
+    ids=["not found", "fails", "hangs", "runs nothing"],
 )
 def test_a_smoke_command_that_proves_nothing(with_configuration, command, says):
     """Told apart, with its last output."""

@@ -145,4 +145,4 @@ def test_a_server_without_room_for_copies_is_left_alone(disposable: Disposable, 
     target = TargetDatabase(database, LocalHost(), disposable.tool, database)
     monkeypatch.setattr(beside, "ROOM", 10**9)
     with pytest.raises(TargetUnusable, match=r"copies may need .* MB"):
-        beside.serve(target, "20261122T010203Z-ab12")
+        beside.serve(target, "20261122T010203Z-ab12", replaces=False)

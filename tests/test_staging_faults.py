@@ -313,6 +313,37 @@ def test_a_deployment_that_dies_half_way(stand, disposable, tmp_path, deploy, ki
     nothing_is_left(stand)
 
 
+def test_a_migration_that_arrives_at_the_last_moment_is_not_deployed(stand, disposable, tmp_path):
+    """While latency was timed before the deployment somebody released another one, which was not rehearsed."""
+    with walked(stand, tmp_path, disposable) as walk:
+        walk.sections(1, 2, 3, 4)
+        last = walk.run.before_deploying
+        walk.run.before_deploying = lambda: (last(), put(stand, SLOW, SLEEPS))
+        record = walk.check("migrations-applied")
+        assert Outcome.BLOCKED is record.outcome
+        assert f"the target was not touched: since the rehearsal {SLOW} changed" in record.reason
+        assert not walk.run.parts.get("target_migrated")
+    assert [] == applied(stand)
+    nothing_is_left(stand)
+
+
+def test_a_deployment_whose_lock_was_lost_is_not_begun(stand, disposable, tmp_path):
+    """Somebody ended our idle session: another run may have come, and nobody migrates over it."""
+    with walked(stand, tmp_path, disposable) as walk:
+        walk.sections(1, 2, 3, 4)
+        ended = stand.sql(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_locks JOIN pg_database d ON d.oid = database"
+            " WHERE locktype = 'advisory' AND datname = 'edfinance'"
+        )
+        assert "1" == str(ended).strip()
+        record = walk.check("migrations-applied")
+        assert Outcome.BLOCKED is record.outcome
+        assert "the target was not touched: the session that kept other dry runs out of it has ended" in record.reason
+        assert not walk.run.parts.get("target_migrated")
+    assert [] == applied(stand)
+    nothing_is_left(stand)
+
+
 def test_a_hazard_that_shows_on_the_migrated_host_alone(stand, start, tmp_path):
     """What no copy shows is found after the deployment: the page tells the way back, which can be typed as it is."""
     before = contents(stand)

@@ -96,6 +96,26 @@ def test_a_hazard_that_is_deployed_is_brought_back(stand, start, tmp_path, hazar
     nothing_is_left(stand)
 
 
+OUTSIDE = """def test_something_else():
+    assert False, "not a check"
+"""
+
+
+def test_a_failure_outside_the_checklist_brings_it_back_too(stand, start, tmp_path):
+    """Whatever makes it a NO-GO after applying: the configuration wants the target to be what it was then."""
+    before = contents(stand)
+    (tmp_path / "test_outside.py").write_text(OUTSIDE, encoding="utf-8")
+    (tmp_path / "dryrun.toml").write_text(configuration(stand, rollback=RUN), encoding="utf-8")
+    status, said, document = finished(start(tmp_path), tmp_path)
+    assert 1 == status, said
+    assert (True, True, "done") == (
+        document["target_migrated"],
+        document["rolled_back"],
+        document["rollback"]["outcome"],
+    ), told(document)
+    assert before == contents(stand)
+
+
 def test_a_rollback_of_which_nobody_knows_the_end_is_called_unknown(stand, disposable, tmp_path, monkeypatch):
     """The server does not answer any more in the moment that decides."""
     with walked(stand, tmp_path, disposable, rollback=RUN) as walk:

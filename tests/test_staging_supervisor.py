@@ -79,9 +79,10 @@ def test_a_crash_while_the_application_is_used_is_seen(stand, disposable, tmp_pa
 def test_an_application_that_does_not_come_back_is_red(stand, disposable, tmp_path, restart, says):
     """The deployment would have ended there."""
     api = f'{API}\nrestart = "{restart}"\ntimeout_s = 3'
-    with walked(stand, tmp_path, disposable, api=api) as walk:
+    with walked(stand, tmp_path, disposable, api=api, p0='command = "true"') as walk:
         walk.sections(1, 2, 3, 4, 5, 7)
         assert says in failed(walk.run.records["api-health"])
+        assert walk.check("p0-bugs").outcome in {Outcome.FAILED, Outcome.BLOCKED}
         assert not walk.decision().go
 
 

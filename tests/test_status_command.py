@@ -6,6 +6,7 @@ import shlex
 
 import pytest
 
+from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts.local import LocalHost
 from pytest_dryrun.migrations import Status
 from pytest_dryrun.steps.status import StatusAnswer, StatusCommand
@@ -17,7 +18,8 @@ SOCKET, ADDRESS = "/var/run/postgresql:5432", "127.0.0.1:5432"
 def rules(said: str, place: str) -> list[str]:
     """What is found where a command says that it reached this, and our credentials lead to `place`."""
     line = f'Datasource "db": PostgreSQL database "shop", schema "public"{said}'
-    command = StatusCommand(f"echo {shlex.quote(line)}", LocalHost(), "/", {}, 30, "shop", place)
+    given = {"DATABASE_URL": "postgresql://app:pw@localhost:5432/shop?host=/var/run/postgresql"}
+    command = StatusCommand(f"echo {shlex.quote(line)}", LocalHost(), "/", given, 30, "shop", place)
     return [finding.rule for finding in command.ask(UP_TO_DATE).findings]
 
 
@@ -45,6 +47,10 @@ def test_a_command_that_may_well_mean_the_same_database(said, place):
         (' at "db.prod:5432"', ADDRESS),
         (' at "127.0.0.1:5433"', ADDRESS),
         (' at "localhost.prod:5432"', SOCKET),
+        (' at "localhost:6543"', SOCKET),
+        (' at "/var/run/other"', SOCKET),
+        (' at "localhost"', "127.0.0.1:6543"),
+        (' at "127.0.0.1:5432"\nDatasource "db": PostgreSQL database "prod" at "db.prod:5432"', ADDRESS),
     ],
 )
 def test_a_command_that_works_on_another_server(said, place):
@@ -59,12 +65,17 @@ def test_a_command_that_works_on_another_database():
 
 
 @pytest.mark.parametrize(("must_name", "rules"), [(True, ["drift"]), (False, [])])
-def test_a_command_that_names_no_database(must_name, rules):
+@pytest.mark.parametrize("said", ["all is well", 'PostgreSQL database "shop"'], ids=["nothing", "no server"])
+def test_a_command_that_names_no_database(must_name, rules, said):
     """Where a tool of its own deploys, it has to be known where that leads; elsewhere its status is enough."""
-    command = StatusCommand("echo all is well", LocalHost(), "/", {}, 30, "shop", ADDRESS, must_name=must_name)
+    echo = f"echo {shlex.quote(said)}"
+    command = StatusCommand(echo, LocalHost(), "/", {}, 30, "shop", ADDRESS, must_name=must_name)
     answer = command.ask(UP_TO_DATE)
     assert rules == [finding.rule for finding in answer.findings]
-    assert "all is well" == answer.said
+    assert said == answer.said
+    if must_name:
+        with pytest.raises(TargetUnusable, match="does not say which database it works on"):
+            command.hold_destination()
     assert all("does not say which database it works on" in finding.message for finding in answer.findings)
 
 

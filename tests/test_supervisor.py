@@ -119,7 +119,16 @@ def test_another_supervisor_is_taken_at_its_exit_status(tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    ["pm2 status", "npx pm2 ls", "/usr/bin/pm2 describe api", "pm2", "bash -lc 'pm2 status'", "npx pm2@latest list"],
+    [
+        "pm2 status",
+        "npx pm2 ls",
+        "/usr/bin/pm2 describe api",
+        "pm2",
+        "bash -lc 'pm2 status'",
+        "npx pm2@latest list",
+        "pm2 --silent ls",
+        "docker compose exec service pm2 list",
+    ],
 )
 def test_a_pm2_command_that_always_succeeds_is_refused(command):
     """It would show a crashed application, and end with 0."""
@@ -135,6 +144,10 @@ def test_a_pm2_command_that_always_succeeds_is_refused(command):
         ("pm2 jlist", True),
         ("npx pm2@5 jlist --silent", True),
         ("bash -lc 'pm2 jlist'", True),
+        ("sudo -u service pm2 jlist", True),
+        ("docker compose exec service pm2 jlist", True),
+        ("sh -c 'cd /srv/service && pm2 jlist'", True),
+        ("service pm2 status", False),
         ("systemctl is-active shop", False),
         ("systemctl is-active my-pm2-like", False),
         ("systemctl is-active pm2", False),

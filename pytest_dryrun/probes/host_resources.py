@@ -15,6 +15,9 @@ from pytest_dryrun.probes.usage import Account, LoadCurve, Resources, Seen, Tall
 
 SERVER, API = "PostgreSQL", "API"
 _LONGEST_S = 24 * 3600.0
+# It is looked once a second; a host that is too busy for that is slow, and not silent.
+_SILENT_S = 10.0
+_PATIENCE_S = 15.0
 _KIND = "RSS, what is shared counted once"
 _MOST_PROGRAMS = 5
 
@@ -97,34 +100,39 @@ class HostSampler:
         self._books = self._whole = _Books()
         self._cores = 1
         self._failure = ""
-        self._began = 0.0
+        self._began = self._looked_at = self._ended_at = 0.0
 
     def start(self) -> None:
         """Begin; the first look is there when this returns, or what kept it away is told by `stop`."""
         self._began = time.monotonic()
         self._thread.start()
-        self._first.wait(timeout=15)
+        self._first.wait(timeout=_PATIENCE_S)
 
     def mark(self) -> None:
         """Let what `stop` tells begin here; all from `start` on is its `whole` then."""
         self._began = time.monotonic()
         self._marking = True
         if self._thread.is_alive():
-            self._marked.wait(timeout=15)
+            self._marked.wait(timeout=_PATIENCE_S)
 
     def end(self) -> None:
         """Leave the host alone; may be called twice."""
+        self._ended_at = self._ended_at or time.monotonic()
         self._ended.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=15)
+            self._thread.join(timeout=_PATIENCE_S)
 
     def stop(self) -> Resources:
         """Tell what was used; may be called twice. Raises TargetUnusable where it was not watched to the end."""
         self.end()
         books, last = self._books, self._books.last
-        if self._failure or last is None or books.looks < 2:
+        silent_s = self._ended_at - self._looked_at
+        failure = self._failure
+        if not failure and (self._marking or last is None or books.looks < 2 or silent_s > _SILENT_S):
+            failure = f"it hardly answered, the last time {silent_s:.0f} s before the end."
+        if failure or last is None:
             raise TargetUnusable(
-                f"Memory and CPU of {self._host.name} were not measured: {self._failure or 'it hardly answered.'}",
+                f"Memory and CPU of {self._host.name} were not measured: {failure}",
                 "What the migrated application needs is not known.",
                 "Check that the host has /proc, getconf, awk and ls, and what ended the command there.",
             )
@@ -199,6 +207,7 @@ class HostSampler:
             if self._marking:
                 self._books, self._marking = _Books(), False
             self._books.add(found)
+            self._looked_at = time.monotonic()
             if self._whole is not self._books:
                 self._whole.add(found)
                 self._marked.set()

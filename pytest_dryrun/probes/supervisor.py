@@ -17,8 +17,14 @@ from pytest_dryrun.probes.smoke import argv_of, clip, plain, run_command
 _KEY = "api.status"
 _MEANS = "Whether the application keeps running on this database is not proven."
 _NAME_LENGTH = 60
-# The program by its name, also inside a shell's argument, behind npx, with a version; no unit or folder of that name.
-_PM2 = re.compile(r"""(?:^|[\s;&|('"/])pm2(?:@\S+)?(?=[\s;&|)'"]|$)""")
+# The program by its name, also inside a shell's argument, behind npx, with a version; no folder of that name.
+_NAME = r"""(?:^|[\s;&|('"/])pm2(?:@\S+)?(?=[\s;&|)'"]|$)"""
+_PM2 = re.compile(_NAME)
+# A word of pm2's own behind it. Without one it may be the unit of that name, where the command is about units.
+_ASKED = re.compile(
+    rf"{_NAME}(?:\s+-\S+)*\s+(?:jlist|prettylist|slist|list|ls|l|ps|status|show|describe|info|desc|ping|id|pid|env)\b"
+)
+_UNIT_STATUS = re.compile(r"(?:^|[\s/])(?:rc-)?service\s+pm2\S*\s+status\b")
 _UNITS = re.compile(r"(?:^|[\s/])(?:systemctl|service|rc-service)\s")
 _LIST = re.compile(r"(?<![\w-])jlist(?![\w-])")
 
@@ -50,6 +56,8 @@ class Supervised:
 
 def lists_processes(command: str) -> bool:
     """Whether the command tells of every process, so that crashes can be counted."""
+    if _ASKED.search(command) and not _UNIT_STATUS.search(command):
+        return True
     return bool(_PM2.search(command)) and not _UNITS.search(command)
 
 

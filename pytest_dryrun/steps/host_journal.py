@@ -54,7 +54,7 @@ class HostJournal:
     ) -> HostJournal:
         """Make the folder where it is missing, and the file, which says first which database it is about.
 
-        `redact` takes secrets out of whatever is noted.
+        `redact` takes secrets out of whatever is noted, but for the database.
         """
         host.make_directory(directory)
         journal = cls(host, posixpath.join(directory, f".{target}-{run_id}{_ENDING}"), redact)
@@ -83,7 +83,9 @@ class HostJournal:
                 self.host.remove(self.path)
 
     def _append(self, word: str, what: str, waits_for_it: str) -> None:
-        line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {word} {' '.join(self.redact(what).split())}"
+        # By the database's name the next run knows whose journal it is.
+        shown = what if word == _DATABASE else self.redact(what)
+        line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {word} {' '.join(shown.split())}"
         done = self.host.run(["sh", "-c", _APPEND, "sh", self.path, line], timeout_s=COMMAND_S)
         if done.exit_status:
             raise CommandFailed(

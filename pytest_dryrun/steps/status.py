@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts import Completed, Host
 from pytest_dryrun.hosts.output import last_part
 from pytest_dryrun.migrations import Status
@@ -15,11 +17,14 @@ from pytest_dryrun.values import Finding, Severity
 # Prisma names the database that its own configuration leads to (`Datasource "db": PostgreSQL database "shop", ...`).
 _REACHED = re.compile(r'PostgreSQL database "([^"\n]+)"(?:[^\n]*? at "([^"\n]+)")?')
 
-_LOOPBACK = re.compile(r"(?:localhost|127\.0\.0\.1|\[?::1\]?)(?::\d+)?")
-
 
 def _plain(place: str) -> str:
-    return re.sub(r"^(?:localhost|\[?::1\]?)(?=:)", "127.0.0.1", place)
+    """An address with its port, this machine's own in one spelling; a socket's folder."""
+    if place.startswith("/"):
+        return re.sub(r":\d+$", "", place)
+    address, port = re.fullmatch(r"(.*?)(?::(\d+))?", place).groups()  # type: ignore[union-attr]  # it always matches
+    loopback = address in {"localhost", "::1", "[::1]"}
+    return f"{'127.0.0.1' if loopback else address}:{port or 5432}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +55,27 @@ class StatusCommand:
         """Run it once and hold its verdict against ours; nothing is said where no command is configured."""
         if not self.command:
             return StatusAnswer("", ())
-        done = self.host.run(
-            argv_of(self.command, "migrations.status"), timeout_s=self.timeout_s, env=self.environment, cwd=self.cwd
-        )
+        done = self._run()
         finding = self._elsewhere_or_nowhere(done) or self._otherwise(done, status)
         return StatusAnswer(tail(f"{done.stdout}\n{done.stderr}"), (finding,) if finding else ())
 
+    def hold_destination(self) -> None:
+        """Raise TargetUnusable unless the command says that it works on our database."""
+        if found := self._elsewhere_or_nowhere(self._run()):
+            raise TargetUnusable(
+                found.message,
+                "Nothing was deployed.",
+                "Look into the tool's own configuration: the schema file's datasource, prisma.config.ts, a .env.",
+            )
+
+    def _run(self) -> Completed:
+        argv = argv_of(self.command, "migrations.status")
+        return self.host.run(argv, timeout_s=self.timeout_s, env=self.environment, cwd=self.cwd)
+
     def _elsewhere_or_nowhere(self, done: Completed) -> Finding | None:
-        reached = _REACHED.search(done.stdout + done.stderr)
-        if reached is None:
+        """A blocker where the command names another database than ours, or, though it has to, none."""
+        reached = _REACHED.findall(done.stdout + done.stderr)
+        if not reached or (self.must_name and not any(place for _, place in reached)):
             if not self.must_name:
                 return None
             text = (
@@ -67,9 +84,11 @@ class StatusCommand:
                 f" printed: {_shown(done)}"
             )
             return Finding("drift", Severity.BLOCKER, text, evidence={"exit_status": done.exit_status})
-        if reached[1] == self.dbname and not self._elsewhere(reached[2]):
+        others = [(name, place) for name, place in reached if name != self.dbname or self._elsewhere(place)]
+        if not others:
             return None
-        there = f"{reached[1]} at {reached[2] or self.place}"
+        name, place = others[0]
+        there = f"{name} at {place or self.place}"
         text = (
             f"`{self.command}` works on database {there}, the credentials lead to {self.dbname} at {self.place}:"
             " what it deploys would go elsewhere. Give both the same URL."
@@ -88,12 +107,14 @@ class StatusCommand:
         )
         return Finding("drift", Severity.BLOCKER, text, evidence={"exit_status": done.exit_status, "ours": own})
 
-    def _elsewhere(self, reached: str | None) -> bool:
+    def _elsewhere(self, reached: str) -> bool:
         """Whether the command names another server."""
-        if not reached or _plain(reached) == _plain(self.place):
-            return False
-        # Of a URL whose `host` is a socket it names the socket, or the address before it, which nobody listens to.
-        return not (self.place.startswith("/") and (reached.startswith("/") or _LOOPBACK.fullmatch(reached)))
+        ours = {_plain(self.place)}
+        if self.place.startswith("/"):
+            # Of a URL whose `host` is a socket it names the socket, or the address before it, which nobody listens to.
+            address = urlsplit(self.environment.get("DATABASE_URL", "")).netloc.rpartition("@")[2]
+            ours.add(_plain(address or "localhost"))
+        return bool(reached) and _plain(reached) not in ours
 
 
 def _shown(done: Completed) -> str:

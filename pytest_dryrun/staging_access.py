@@ -18,7 +18,7 @@ from pytest_dryrun.migrations import Migration, Status
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.probes.host_logs import HostLogMarks
 from pytest_dryrun.run import DryRun
-from pytest_dryrun.steps import beside, from_host, host_journal, neighbours, still_running, way_back, way_in
+from pytest_dryrun.steps import beside, from_host, holding, host_journal, neighbours, still_running, way_back, way_in
 from pytest_dryrun.steps.host_journal import HostJournal
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.target import Access, TargetDatabase
@@ -31,6 +31,11 @@ CONNECT_S = 20.0
 OLDEST = 140000
 
 
+def unserved() -> None:
+    """What the application's side of a run puts something of its own in the place of, before anything is done."""
+    raise LookupError("nobody looks after the application of this run")
+
+
 class StagingAccess(DryRun, ABC):
     """A host behind SSH, and the database that the application there uses."""
 
@@ -38,7 +43,7 @@ class StagingAccess(DryRun, ABC):
         super().__init__(**of_the_session)
         self._directory = self.target.directory
         self._backups = posixpath.join(self._directory, self.target.backup.directory)
-        self.when_logged_in: Callable[[], object] = lambda: None
+        self.when_logged_in: Callable[[], object] = unserved
         self.runs_of_others: Collection[str] = ()
 
     @property
@@ -105,7 +110,7 @@ class StagingAccess(DryRun, ABC):
             way_back.require(conninfo)
         if self.beside:
             beside.administration(conninfo)
-        self._guard = way_in.hold(conninfo)
+        self._guard = holding.hold(conninfo)
         self.closing(self._guard.close)
         self.schema = url.schema
         left = host_journal.left(host, self._backups, self.name, host_journal.spelled(identity))

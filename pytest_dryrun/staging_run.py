@@ -13,8 +13,9 @@ import psycopg
 from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.judging import Blocked
 from pytest_dryrun.postgres.counters import tuple_counters
+from pytest_dryrun.staging_access import unserved
 from pytest_dryrun.staging_copies import StagingCopies
-from pytest_dryrun.steps import application, neighbours, way_back, way_back_typed, way_in
+from pytest_dryrun.steps import application, holding, neighbours, way_back, way_back_typed
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.tuples import busy
 
@@ -24,7 +25,7 @@ class StagingRun(StagingCopies):
 
     def __init__(self, **of_the_session: Any) -> None:
         super().__init__(**of_the_session)
-        self.before_deploying: Callable[[], object] = lambda: None
+        self.before_deploying: Callable[[], object] = unserved
 
     @contextmanager
     def deploying(self) -> Iterator[None]:
@@ -76,11 +77,11 @@ class StagingRun(StagingCopies):
         What restarted the application may have ended our session in the target, and with it its lock.
         """
         conninfo = self.database().conninfo
-        with way_in.replacing(way_back.administration(conninfo), conninfo.dbname):
+        with holding.replacing(way_back.administration(conninfo), conninfo.dbname):
             try:
                 self._guard.execute("SELECT 1")
             except psycopg.OperationalError:
-                self._guard = way_in.hold(conninfo, replaced=True)
+                self._guard = holding.hold(conninfo, replaced=True)
                 self.closing(self._guard.close)
             yield
 
@@ -107,7 +108,7 @@ class StagingRun(StagingCopies):
         """Keep others out of the database that took the target's place; raises TargetUnusable where one has come."""
         conninfo = self.database().conninfo
         try:
-            self._guard = way_in.hold(conninfo, replaced=True)
+            self._guard = holding.hold(conninfo, replaced=True)
         except TargetUnusable as error:
             raise TargetUnusable(
                 error.what,

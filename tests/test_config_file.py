@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from pytest_dryrun.config import size_bytes
+from pytest_dryrun.config import DecisionTable, Project, Table, Target, Waiver, size_bytes
 from pytest_dryrun.config_file import find, load
 from pytest_dryrun.errors import ConfigurationError
 
@@ -275,3 +277,31 @@ def test_who_deploys(tmp_path, settings, by_cli):
     """Prisma's CLI, or we from its folder, or another command."""
     text = f"{MINIMAL}\n[targets.local.migrations]\n{settings}\n"
     assert by_cli is load(write(tmp_path, text), "local", {}).targets["local"].migrations.by_prisma_cli
+
+
+def documented() -> dict[str, dict[str, str]]:
+    """Every key of docs/configuration.md with its default, by its table."""
+    text = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    tables: dict[str, dict[str, str]] = {}
+    for part in re.split(r"^#+ `\[+", text, flags=re.MULTILINE)[1:]:
+        name, _, rest = part.partition("]")
+        rows = re.findall(r"^\| `(\w+)` \|(.*?)\| ", rest, flags=re.MULTILINE)
+        tables[name.removeprefix("targets.NAME.")] = {key: default.strip() for key, default in rows}
+    return tables
+
+
+def test_every_key_is_documented_with_its_default():
+    """The page cannot fall behind the file's own description."""
+    models = {"project": Project, "targets.NAME": Target, "decision": DecisionTable, "waivers": Waiver}
+    tables = {name for name, field in Target.model_fields.items() if name not in {"role", "directory"}}
+    for name in tables:
+        kind = Target.model_fields[name].annotation
+        models[name] = next(one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, Table))
+    found = documented()
+    assert {*models} == {*found}
+    for name, model in models.items():
+        assert {*model.model_fields} - tables == {*found[name]}, name
+        for key, field in model.model_fields.items():
+            if key in found[name] and (field.is_required() or isinstance(field.default, (int, float))):
+                default = "required" if field.is_required() else f"`{field.default}`"
+                assert default == found[name][key], f"{name}.{key}"

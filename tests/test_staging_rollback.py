@@ -32,7 +32,7 @@ from staging_runs import (  # noqa: F401 - two are fixtures
 )
 
 from pytest_dryrun.errors import TargetUnusable
-from pytest_dryrun.steps import way_back, way_in
+from pytest_dryrun.steps import holding, way_back
 from pytest_dryrun.values import Outcome
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
@@ -250,13 +250,13 @@ def test_another_run_that_came_while_the_databases_changed_names_is_not_disturbe
     with walked(stand, tmp_path, disposable, rollback=RUN) as walk:
         conninfo = walk.run.database().conninfo
         stand.sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
-        with closing(way_in.hold(conninfo)), pytest.raises(TargetUnusable) as caught:
+        with closing(holding.hold(conninfo)), pytest.raises(TargetUnusable) as caught:
             walk.run.hold_again()
         assert "Another dry run holds this database" in caught.value.what
         assert "neither restarted nor tried" in caught.value.means
         walk.run.hold_again()
         with pytest.raises(TargetUnusable, match="Another dry run holds"):
-            way_in.hold(conninfo)
+            holding.hold(conninfo)
 
 
 def test_a_user_who_could_not_bring_it_back_is_told_first(stand, disposable, tmp_path: Path):

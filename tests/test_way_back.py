@@ -18,7 +18,7 @@ from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
-from pytest_dryrun.steps import neighbours, proof, way_back, way_back_typed, way_in
+from pytest_dryrun.steps import holding, neighbours, proof, way_back, way_back_typed
 from pytest_dryrun.steps.target import TargetDatabase
 
 pytestmark = pytest.mark.live
@@ -229,29 +229,32 @@ def test_what_a_killed_run_left_is_cleared(owner):
 
 def test_nobody_takes_a_database_that_is_being_replaced(owner):
     """No lock in it would last until it has changed its name; whoever replaces it holds the new one at once."""
-    with way_in.replacing(owner.database("postgres"), owner.dbname):
+    with holding.replacing(owner.database("postgres"), owner.dbname):
         with pytest.raises(TargetUnusable, match=r"Another dry run is rolling back this database \(server process \d+"):
-            way_in.hold(owner)
+            holding.hold(owner)
         with (
             pytest.raises(TargetUnusable, match=r"Another dry run is rolling .* back"),
-            way_in.replacing(owner.database("postgres"), owner.dbname),
+            holding.replacing(owner.database("postgres"), owner.dbname),
         ):
             pass
-        way_in.hold(owner, replaced=True).close()
-        way_in.hold(owner.database("postgres")).close()
-    way_in.hold(owner).close()
+        holding.hold(owner, replaced=True).close()
+        holding.hold(owner.database("postgres")).close()
+    holding.hold(owner).close()
 
 
 def test_whoever_replaces_a_database_waits_for_who_is_about_to_be_sent_away(owner, monkeypatch):
     """Somebody who only looks has the lock for a moment."""
-    other = way_in.hold(owner)
+    other = holding.hold(owner)
     timer = threading.Timer(0.5, other.close)
     timer.start()
-    way_in.hold(owner, replaced=True).close()
+    holding.hold(owner, replaced=True).close()
     timer.join()
-    monkeypatch.setattr(way_in, "_AGAIN_S", 0.2)
-    with closing(way_in.hold(owner)), pytest.raises(TargetUnusable, match=r"Another dry run holds .* \(server process"):
-        way_in.hold(owner, replaced=True)
+    monkeypatch.setattr(holding, "_AGAIN_S", 0.2)
+    with (
+        closing(holding.hold(owner)),
+        pytest.raises(TargetUnusable, match=r"Another dry run holds .* \(server process"),
+    ):
+        holding.hold(owner, replaced=True)
 
 
 @pytest.mark.parametrize("stands", ["committed", "not committed", "nobody answers"])

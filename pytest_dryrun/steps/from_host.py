@@ -22,10 +22,11 @@ from pytest_dryrun.hosts import output
 from pytest_dryrun.postgres import backup, databases
 from pytest_dryrun.postgres.connection import NONE, Conninfo, connect
 from pytest_dryrun.steps.arriving import Arriving
+from pytest_dryrun.steps.host_journal import left_by_runs
 from pytest_dryrun.steps.loading import Loading
 from pytest_dryrun.steps.proof import Dump
 from pytest_dryrun.steps.target import TargetDatabase
-from pytest_dryrun.steps.way_in import COMMAND_S, left_by_runs
+from pytest_dryrun.steps.way_in import COMMAND_S
 
 if TYPE_CHECKING:
     from pytest_dryrun.hosts.ssh.host import SshHost

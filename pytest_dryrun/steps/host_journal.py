@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pytest_dryrun.errors import CommandFailed, DryRunError
 from pytest_dryrun.hosts import output
 from pytest_dryrun.postgres.databases import Identity
-from pytest_dryrun.steps.way_in import COMMAND_S, left_by_runs
+from pytest_dryrun.steps.way_in import COMMAND_S
 
 if TYPE_CHECKING:
     from pytest_dryrun.hosts.ssh.host import SshHost
@@ -113,6 +113,14 @@ class Left:
             with suppress(DryRunError):  # the next run tells it again
                 for path in self.paths:
                     self.host.remove(path)
+
+
+def left_by_runs(host: SshHost, directory: str, ending: str) -> Iterator[tuple[str, str, str]]:
+    """The hidden files of runs in a folder of a host, `.TARGET-RUN` and an ending: target, run and path of each."""
+    named = re.compile(rf"\.(.+)-(\d{{8}}T\d{{6}}Z-[0-9a-f]{{4}}){re.escape(ending)}")
+    for name in host.run(["ls", "-A", "--", directory], timeout_s=COMMAND_S).stdout.splitlines():
+        if match := named.fullmatch(name):
+            yield match[1], match[2], posixpath.join(directory, name)
 
 
 def left(host: SshHost, directory: str, target: str, database: str) -> Left:

@@ -10,7 +10,10 @@ from pytest_dryrun.config import Ssh
 if TYPE_CHECKING:
     from pytest_dryrun.hosts.ssh.host import SshHost
 
-__all__ = ["SshHost", "connect"]
+__all__ = ["GROUP", "SshHost", "connect"]
+
+GROUP = "PYTEST_DRYRUN_GROUP"
+"""Names the variable by which each command and all that it starts know the command's process group."""
 
 
 def connect(settings: Ssh, *, timeout_s: float = 20, base: Path | None = None) -> SshHost:

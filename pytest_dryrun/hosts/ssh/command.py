@@ -19,12 +19,11 @@ from paramiko.ssh_exception import SSHException
 
 from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts.output import Kept, ended_badly, last_words, not_started, shown, too_slow
+from pytest_dryrun.hosts.ssh import GROUP
 from pytest_dryrun.hosts.ssh.ending import END_S, end
 from pytest_dryrun.hosts.ssh.link import Link
 
 STDOUT, STDERR = 1, 2
-GROUP = "PYTEST_DRYRUN_GROUP"
-"""Names the variable by which each command and all that it starts know the command's process group."""
 
 _CHUNK_BYTES = 1 << 18
 _TICK_S = 0.05

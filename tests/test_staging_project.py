@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from projects import outcome
@@ -20,6 +21,7 @@ from staging_runs import (
     signed_in,
     starting,  # noqa: F401 - a fixture
     told_nowhere,
+    until,
     wait_for,
     walked,
     whole_run,
@@ -133,3 +135,30 @@ def test_no_secret_is_told_where_the_password_is_wrong(stand, start, tmp_path):
     assert "refused the password of user 'edfinance'" in outcome(document, "database-credentials")[1]
     processes = {line for line in processes if "sed -i" not in line}
     told_nowhere([secret, wrong, spelled], stand, tmp_path, said, processes)
+
+
+def test_somebody_elses_session_does_not_prove_what_the_application_uses(stand, disposable, tmp_path):
+    """What others do is hidden from the target's own user; an exporter or a forgotten psql has nothing to say."""
+    sleeps = "psql -U postgres -d edfinance -c 'SELECT pg_sleep(8)'"
+    with walked(stand, tmp_path, disposable) as walk, ThreadPoolExecutor(1) as pool:
+        walk.sections(1)
+        stand.ssh("pm2 stop all")
+        walk.serving._start_api(walk.run.database().conninfo)
+        busy = pool.submit(stand.root, "runuser", "-u", "postgres", "--", "sh", "-c", sleeps)
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        until(lambda: stand.sql(query) == "1", "somebody else's session")
+        assert not walk.serving.reaches_target(timeout_s=1)
+        busy.result()
+
+
+def test_a_password_that_is_a_name_everywhere_does_not_hide_the_names(stand, disposable, tmp_path):
+    """The way back is typed at night from the page: `dropdb --force [redacted]` helps nobody."""
+    url = "postgresql://edfinance:edfinance@127.0.0.1:5432/edfinance"
+    stand.sql("ALTER ROLE edfinance PASSWORD 'edfinance'")
+    stand.application(f"echo DATABASE_URL={url} > .env")
+    with walked(stand, tmp_path, disposable) as walk:
+        walk.sections(1)
+        assert Outcome.PASSED is walk.run.records["database-credentials"].outcome
+        assert "dropdb --force edfinance" == walk.run.redactor.text("dropdb --force edfinance")
+        assert MASK == walk.run.redactor.text(url)
+        assert any("cannot be kept out of the reports" in note for note in walk.run.parts["notes"])

@@ -22,7 +22,7 @@ from pytest_dryrun.rehearsal.effects_defaults import DefaultReadback, columns_de
 from pytest_dryrun.rehearsal.effects_foreign_keys import checked_by_restore, invalid, orphans
 from pytest_dryrun.rehearsal.effects_rows import is_bookkeeping
 from pytest_dryrun.rehearsal.effects_sequences import Positions, positions, set_back
-from pytest_dryrun.steps.proof import compare_tables, schema_findings
+from pytest_dryrun.steps.comparing import compare_tables, schema_findings
 from pytest_dryrun.steps.rehearsal import failure_finding
 from pytest_dryrun.steps.target import TargetDatabase
 from pytest_dryrun.steps.tuples import COUNTERS_S, SETTLED_S, Counters, counted

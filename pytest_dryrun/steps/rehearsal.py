@@ -26,7 +26,7 @@ from pytest_dryrun.rehearsal.effects_sequences import positions, set_back
 from pytest_dryrun.rehearsal.effects_violations import VIOLATIONS, violations
 from pytest_dryrun.rehearsal.observation import Observed
 from pytest_dryrun.rehearsal.recorder import Recorder
-from pytest_dryrun.steps.proof import compare_tables
+from pytest_dryrun.steps.comparing import compare_tables
 from pytest_dryrun.steps.tuples import SETTLED_S, counted
 from pytest_dryrun.values import Change, Finding, Severity, StatementRun, TableComparison
 

@@ -96,7 +96,9 @@ def test_a_hazard_that_is_deployed_is_brought_back(stand, start, tmp_path, hazar
     nothing_is_left(stand)
 
 
-OUTSIDE = """def test_something_else():
+OUTSIDE = """# Integrity
+
+def test_something_else():
     assert False, "not a check"
 """
 
@@ -104,7 +106,8 @@ OUTSIDE = """def test_something_else():
 def test_a_failure_outside_the_checklist_brings_it_back_too(stand, start, tmp_path):
     """Whatever makes it a NO-GO after applying: the configuration wants the target to be what it was then."""
     before = contents(stand)
-    (tmp_path / "test_outside.py").write_text(OUTSIDE, encoding="utf-8")
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "test_06_outside.py").write_text(OUTSIDE, encoding="utf-8")
     (tmp_path / "dryrun.toml").write_text(configuration(stand, rollback=RUN), encoding="utf-8")
     status, said, document = finished(start(tmp_path), tmp_path)
     assert 1 == status, said

@@ -65,14 +65,12 @@ def test_a_command_that_works_on_another_database():
 
 
 @pytest.mark.parametrize(("must_name", "rules"), [(True, ["drift"]), (False, [])])
-@pytest.mark.parametrize("said", ["all is well", 'PostgreSQL database "shop"'], ids=["nothing", "no server"])
-def test_a_command_that_names_no_database(must_name, rules, said):
+def test_a_command_that_names_no_database(must_name, rules):
     """Where a tool of its own deploys, it has to be known where that leads; elsewhere its status is enough."""
-    echo = f"echo {shlex.quote(said)}"
-    command = StatusCommand(echo, LocalHost(), "/", {}, 30, "shop", ADDRESS, must_name=must_name)
+    command = StatusCommand("echo all is well", LocalHost(), "/", {}, 30, "shop", ADDRESS, must_name=must_name)
     answer = command.ask(UP_TO_DATE)
     assert rules == [finding.rule for finding in answer.findings]
-    assert said == answer.said
+    assert "all is well" == answer.said
     if must_name:
         with pytest.raises(TargetUnusable, match="does not say which database it works on"):
             command.hold_destination()

@@ -75,7 +75,7 @@ class StatusCommand:
     def _elsewhere_or_nowhere(self, done: Completed) -> Finding | None:
         """A blocker where the command names another database than ours, or, though it has to, none."""
         reached = _REACHED.findall(done.stdout + done.stderr)
-        if not reached or (self.must_name and not any(place for _, place in reached)):
+        if not reached:
             if not self.must_name:
                 return None
             text = (

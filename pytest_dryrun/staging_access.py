@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import psycopg
+
 from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.hosts import Host, ssh
 from pytest_dryrun.migrations import Migration, Status
@@ -43,6 +45,7 @@ class StagingAccess(DryRun, ABC):
         super().__init__(**of_the_session)
         self._directory = self.target.directory
         self._backups = posixpath.join(self._directory, self.target.backup.directory)
+        self._guard: psycopg.Connection[tuple[object, ...]]  # whose lock keeps other dry runs out of the target
         self.when_logged_in: Callable[[], object] = unserved
         self.runs_of_others: Collection[str] = ()
 

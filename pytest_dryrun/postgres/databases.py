@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
@@ -208,6 +209,14 @@ def drop(admin: Conninfo, name: str) -> None:
     """Drop a database of ours, ending the sessions in it; no error when it is not there."""
     with connect(admin) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def end_sessions(connection: psycopg.Connection[Any], name: str) -> None:
+    """End every session in a database that this user may end; no error for one that it may not."""
+    pids = connection.execute("SELECT pid FROM pg_stat_activity WHERE datname = %s", (name,)).fetchall()
+    for (pid,) in pids:
+        with suppress(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
 
 
 def size_bytes(connection: psycopg.Connection[Any]) -> int:

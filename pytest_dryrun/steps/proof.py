@@ -198,16 +198,18 @@ def restore(
     """Put the backup in the place of a database of the disposable server and compare every row and the whole catalog.
 
     What stood there, the migrated copy for one, is dropped with its sessions; nothing need stand there.
-    `login` is who makes the database anew and restores, the server's superuser where nobody is named.
+    `login` is who drops the database, makes it anew and restores, the server's superuser where nobody is named.
     """
     began = time.perf_counter()
-    databases.drop(server.conninfo, name)
     restoring = server.tool_conninfo.database(name)
     admin = server.conninfo
     if login is not None:
         restoring = replace(restoring, user=login.user, password=login.password)
         admin = replace(admin, user=login.user, password=login.password)
+        with connect(server.conninfo) as connection:  # sessions of our own, which nobody else may end
+            databases.end_sessions(connection, name)
     try:
+        databases.drop(admin, name)
         databases.create(admin, name, taken.shape)
     except psycopg.Error as error:
         raise DryRunError(

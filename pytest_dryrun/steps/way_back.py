@@ -131,7 +131,7 @@ def walk(
     try:
         restored = proof.restore(server, taken, beside, timeout_s=timeout_s, login=login)
         with connect(server.conninfo) as connection:  # who watched the rehearsal is none of the application's sessions
-            _end_sessions(connection, name)
+            databases.end_sessions(connection, name)
         swapped_ms = _swap(admin, name, beside, aside, lambda: None)
         databases.drop(admin, aside)
     except psycopg.errors.InsufficientPrivilege as error:
@@ -222,6 +222,7 @@ def _swap(admin: Conninfo, name: str, beside: str, aside: str, let_go: Callable[
     new = _oid(admin, beside)
     try:
         with connect(admin, statement_timeout_s=STATEMENT_S) as connection:
+            # What stays is told by the renaming that it keeps from happening.
             while not _renamed(connection, name, beside, aside):
                 if time.perf_counter() - began > SWAP_S:
                     raise _in_use(connection, name)
@@ -247,7 +248,7 @@ def _swap(admin: Conninfo, name: str, beside: str, aside: str, let_go: Callable[
 def _renamed(connection: psycopg.Connection[tuple[object, ...]], name: str, beside: str, aside: str) -> bool:
     """Try once. Whoever comes while it is tried waits for it; who came just before keeps it from happening."""
     rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
-    _end_sessions(connection, name)
+    databases.end_sessions(connection, name)
     try:
         with connection.transaction():
             connection.execute(rename.format(sql.Identifier(name), sql.Identifier(aside)))
@@ -274,11 +275,3 @@ def _oid(admin: Conninfo, name: str) -> object:
     with connect(admin) as connection:
         row = connection.execute("SELECT oid FROM pg_database WHERE datname = %s", (name,)).fetchone()
     return row[0] if row else None
-
-
-def _end_sessions(connection: psycopg.Connection[tuple[object, ...]], name: str) -> None:
-    """End every session that this user may end; what stays is told by the renaming that it keeps from happening."""
-    pids = connection.execute("SELECT pid FROM pg_stat_activity WHERE datname = %s", (name,)).fetchall()
-    for (pid,) in pids:
-        with suppress(psycopg.errors.InsufficientPrivilege):
-            connection.execute("SELECT pg_terminate_backend(%s)", (pid,))

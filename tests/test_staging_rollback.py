@@ -52,6 +52,12 @@ def told(document: dict[str, Any]) -> str:
     return "\n".join(document["rollback"]["said"])
 
 
+def was_brought_back(document: dict[str, Any]) -> None:
+    """It was migrated, and is what it was."""
+    what = (document["target_migrated"], document["rolled_back"], document["rollback"]["outcome"])
+    assert (True, True, "done") == what, told(document)
+
+
 def test_a_target_that_does_not_stand_the_smoke_test_is_brought_back(stand, start, tmp_path):
     """Also where pytest itself stops at the first failure: the very rows, settings and grants of before, and an API."""
     stand.sql("ALTER DATABASE edfinance SET work_mem = '5MB'; REVOKE TEMPORARY ON DATABASE edfinance FROM PUBLIC;")
@@ -86,11 +92,7 @@ def test_a_hazard_that_is_deployed_is_brought_back(stand, start, tmp_path, hazar
     status, said, document = finished(start(tmp_path), tmp_path)
     assert 1 == status, said
     assert "failed" == outcome(document, slug)[0]
-    assert (True, True, "done") == (
-        document["target_migrated"],
-        document["rolled_back"],
-        document["rollback"]["outcome"],
-    ), told(document)
+    was_brought_back(document)
     assert before == contents(stand)
     assert there == databases(stand)
     nothing_is_left(stand)
@@ -111,11 +113,7 @@ def test_a_failure_outside_the_checklist_brings_it_back_too(stand, start, tmp_pa
     (tmp_path / "dryrun.toml").write_text(configuration(stand, rollback=RUN), encoding="utf-8")
     status, said, document = finished(start(tmp_path), tmp_path)
     assert 1 == status, said
-    assert (True, True, "done") == (
-        document["target_migrated"],
-        document["rolled_back"],
-        document["rollback"]["outcome"],
-    ), told(document)
+    was_brought_back(document)
     assert before == contents(stand)
 
 

@@ -29,7 +29,7 @@ def test_api_health(target, api_restarted, api_health, api_reaches_target, recor
     record.fact("Time", round(answer.duration_ms, 1), "ms")
     assert not answer.health_problem, answer.health_problem
     assert api_reaches_target(), (
-        f"the API answers, and no session in the target was used for it since {target.api.health} was asked: it uses"
+        f"the API answers, and no session in the target was used by it since {target.api.health} was asked: it uses"
         " another database, or that route asks nothing of its database, and then another has to be [api] health"
     )
 

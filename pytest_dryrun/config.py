@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from datetime import date
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -113,11 +115,18 @@ class MigrationsTable(Table):
 
     @property
     def asks_destination(self) -> str:
-        """The command that tells which database Prisma's CLI works on; empty where none is known."""
-        if not self.by_prisma_cli:
+        """The command that tells which database Prisma's CLI works on; empty where none is known.
+
+        Only of a command that does nothing but deploy another one can be made.
+        """
+        if not self.by_prisma_cli or self.status:
+            return self.status if self.by_prisma_cli else ""
+        try:
+            words = shlex.split(self.deploy)
+        except ValueError:  # told where the command is looked at
             return ""
-        words = "migrate deploy"
-        return self.status or (self.deploy.replace(words, "migrate status") if words in self.deploy else "")
+        at = next((i for i, pair in enumerate(pairwise(words)) if pair == ("migrate", "deploy")), None)
+        return "" if at is None else shlex.join([*words[: at + 1], "status", *words[at + 2 :]])
 
 
 class Api(Table):

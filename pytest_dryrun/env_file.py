@@ -18,13 +18,13 @@ LARGEST_BYTES = 256 * 1024
 _MEANS = "Without credentials nothing can be reached, so nothing was touched."
 
 
-# What people call secrets, as words of a variable's name; and URLs that hold a login, whose password may hold what
-# ought to have been encoded.
-_WORDS = "secret token pass(?:word|wd|phrase)? pwd key jwt sk salt credential private dsn auth webhook(?:_?ur[li])?"
-_MAY_BE_SECRET = rf"(?<![a-z])(?:api|app|db|user|my)?(?:{'|'.join(_WORDS.split())})s?(?:_?\d+)?"
-_IN_NAME = re.compile(rf"{_MAY_BE_SECRET}(?![a-z])", re.IGNORECASE)
-_ENDS_NAME = re.compile(rf"{_MAY_BE_SECRET}$", re.IGNORECASE)
-_LOGIN = re.compile(r"://[^/\s@:]*:(?!\d+/)(\S+)@")
+# What people call secrets: words that may be glued to others (PGPASSWORD), and such that stand alone (a compass is no
+# pass, a monkey no key).
+_GLUED = re.compile(r"secret|token|passw(?:or)?d|passphrase|credential|apikey|pwd")
+_ALONE = re.compile(r"(?:api|app|db|user|my)?(?:pass|key|jwt|sk|salt|private|dsn|auth|webhook)s?")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+# A login in a URL, up to the next @ and, where the password holds what ought to have been encoded, up to the last.
+_LOGINS = (re.compile(r"://[^/\s@:]*:([^/\s@]+)@"), re.compile(r"://[^/\s@:]*:(?!\d+/)(\S+)@"))
 _SETTING = re.compile(r"true|false|yes|no|none|null|on|off|\d{1,6}", re.IGNORECASE)
 _LONG_ENOUGH = 12
 
@@ -52,11 +52,15 @@ def secrets(data: bytes, *, place: str) -> tuple[str, ...]:
     for name, value in _values(data, place).items():
         if value and not _SETTING.fullmatch(value):
             unlikely_a_word = len(value) >= _LONG_ENOUGH and not value.isalpha()
-            if _ENDS_NAME.search(name) or (_IN_NAME.search(name) and unlikely_a_word):
+            words = [word.lower() for word in _WORD.findall(name)]
+            if words[-1:] in (["url"], ["uri"]) and words[-2:-1] == ["webhook"]:
+                del words[-1]
+            secret = [bool(_GLUED.search(word) or _ALONE.fullmatch(word)) for word in words]
+            if secret[-1:] == [True] or (any(secret) and unlikely_a_word):
                 found.append(value)
-        if value and (login := _LOGIN.search(value)):
-            found += [login[1], unquote(login[1])]
-    return tuple(found)
+        logins = [match[1] for each in _LOGINS for match in each.finditer(value or "")]
+        found += [spelled for login in logins for spelled in (login, unquote(login))]
+    return tuple(dict.fromkeys(found))
 
 
 def _values(data: bytes, place: str) -> dict[str, str | None]:

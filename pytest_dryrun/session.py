@@ -29,7 +29,6 @@ from pytest_dryrun.values import Outcome, as_json
 
 PHASES: pytest.StashKey[Phases] = pytest.StashKey()
 APPLYING = "migrations-applied"
-_NO_CHECK_FAILED = "a test that is not part of the checklist failed"
 
 
 def read(config: pytest.Config) -> tuple[config_file.Loaded, dict[str, Checklist]]:
@@ -181,8 +180,6 @@ class DryRunSession:
         """Turn one phase of one check into its part of the record, and its report into one that can be shown."""
         slug, target = slug_of(item), target_of(item)
         if slug is None or target not in self.state.ledgers:
-            if report.failed:  # told here too, where the target's last test decides whether it is rolled back
-                self.trouble(_NO_CHECK_FAILED)
             return redacted(report, self.state.redactor)
         run = self.runs.get(target)  # None where the dry run itself could not be opened
         phases = item.stash.setdefault(PHASES, Phases())
@@ -210,11 +207,11 @@ class DryRunSession:
         return redacted(report, self.state.redactor)
 
     def receive(self, report: pytest.TestReport) -> None:
-        """On the controller: add a finished check to its target's ledger."""
+        """Add a finished check to its target's ledger; on a worker too, where the last one decides on a rollback."""
         target, slug = getattr(report, "dryrun_check", ("", ""))
         if not slug:
             if report.failed:
-                self.trouble(_NO_CHECK_FAILED)
+                self.trouble("a test that is not part of the checklist failed")
             return
         ledger = self.state.ledgers[target]
         if report.failed:

@@ -65,13 +65,13 @@ class StagingApplication(Serving):
         return api_probe.connect(self.way(), self.target.api.token or None, host=name)
 
     def reaches_target(self, *, timeout_s: float = 5.0) -> bool:
-        """Whether anybody but us has used the target since the API was first asked.
+        """Whether anybody but us has used the target, as the user of the `.env`, since the API was first asked.
 
-        Sessions of which the server does not let us see that, other users', prove nothing.
+        Sessions of others, an exporter's or a person's, prove nothing of the application.
         """
         query = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND backend_type = 'client backend' AND application_name IS DISTINCT FROM %s"
+            " AND backend_type = 'client backend' AND usename = session_user AND application_name IS DISTINCT FROM %s"
             " AND greatest(state_change, backend_start) >= %s"
         )
         deadline = time.monotonic() + timeout_s

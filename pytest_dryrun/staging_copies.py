@@ -145,7 +145,10 @@ class StagingCopies(StagingAccess, ABC):
         if restored is None:
             own, restored = None, self._restored_over_copy(None)
         self.publish_backup(self.backup(), restored.restore_ms)
-        return RolledBack.of(restored, steps, restored_as=own.user if own else way_back_typed.SUPERUSER)
+        superuser = self.server().conninfo.user  # called as the target's own
+        if superuser == from_host.NO_SUPERUSER:
+            superuser = way_back_typed.SUPERUSER
+        return RolledBack.of(restored, steps, restored_as=own.user if own else superuser)
 
     def _restored_as(self, own: Conninfo) -> proof.Restored | None:
         """The backup restored as the target's own user; None where only a superuser can, and nobody else has to."""

@@ -233,7 +233,9 @@ class Survey(Journal, ABC):
     def _status_command(self, command: str, *, must_name: bool) -> StatusCommand:
         settings = self.target.migrations
         database = self.database()
-        environment = {"DATABASE_URL": database.url_there}
+        # On a local target's machine it is reached as from here, wherever its server's own programs run.
+        way = database.tool_conninfo if database.tool_url else database.conninfo
+        environment = {"DATABASE_URL": database.tool_url or database.conninfo.url()}
         return StatusCommand(
             command,
             self.host,
@@ -241,7 +243,7 @@ class Survey(Journal, ABC):
             environment,
             settings.timeout_s,
             database.conninfo.dbname,
-            f"{database.tool_conninfo.host}:{database.tool_conninfo.port}",
+            f"{way.host}:{way.port}",
             must_name=must_name,
         )
 

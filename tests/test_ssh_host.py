@@ -26,7 +26,7 @@ from sshd import USER, Sshd
 
 from pytest_dryrun.errors import CommandFailed, TargetUnusable
 from pytest_dryrun.hosts import Host, ssh
-from pytest_dryrun.hosts.ssh import connecting, files
+from pytest_dryrun.hosts.ssh import command, connecting, files
 
 pytestmark = pytest.mark.live
 
@@ -182,6 +182,18 @@ def test_run_does_not_wait_for_a_child_that_stays_in_the_background(shared):
     assert 15_000 > ended.duration_ms
     assert not gone(int(ended.stdout))
     os.kill(int(ended.stdout), signal.SIGKILL)
+
+
+def test_run_leaves_a_child_alone_that_prints_on_and_on(shared, monkeypatch, tmp_path):
+    """An application that was started into the background, with its log on our stream."""
+    monkeypatch.setattr(command, "_LONGEST_LINGER_S", 2.0)
+    script = f"{{ echo $$ > {tmp_path}/child; while :; do echo more; sleep 0.1; done; }} & echo started"
+    ended = shared.run(["sh", "-c", script], timeout_s=30)
+
+    assert 0 == ended.exit_status
+    assert 2_000 < ended.duration_ms < 15_000
+    assert "started\n" in ended.stdout
+    assert "more\n" in ended.stdout
 
 
 @pytest.mark.parametrize(

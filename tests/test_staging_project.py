@@ -138,7 +138,7 @@ def test_no_secret_is_told_where_the_password_is_wrong(stand, start, tmp_path):
 
 
 def test_somebody_elses_session_does_not_prove_what_the_application_uses(stand, disposable, tmp_path):
-    """What others do is hidden from the target's own user; an exporter or a forgotten psql has nothing to say."""
+    """An exporter or a forgotten psql has nothing to say, whether the target's own user may see it or not."""
     sleeps = "psql -U postgres -d edfinance -c 'SELECT pg_sleep(8)'"
     with walked(stand, tmp_path, disposable) as walk, ThreadPoolExecutor(1) as pool:
         walk.sections(1)

@@ -211,12 +211,15 @@ def drop(admin: Conninfo, name: str) -> None:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def end_sessions(connection: psycopg.Connection[Any], name: str) -> None:
-    """End every session in a database that this user may end; no error for one that it may not."""
+def end_sessions(connection: psycopg.Connection[Any], name: str, *, wait_ms: int = 0) -> None:
+    """End every session in a database that this user may end; no error for one that it may not.
+
+    Each is waited for so long, where it does not end at once.
+    """
     pids = connection.execute("SELECT pid FROM pg_stat_activity WHERE datname = %s", (name,)).fetchall()
     for (pid,) in pids:
         with suppress(psycopg.errors.InsufficientPrivilege):
-            connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            connection.execute("SELECT pg_terminate_backend(%s, %s)", (pid, wait_ms))
 
 
 def size_bytes(connection: psycopg.Connection[Any]) -> int:

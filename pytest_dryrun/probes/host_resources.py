@@ -128,7 +128,9 @@ class HostSampler:
         books, last = self._books, self._books.last
         silent_s = self._ended_at - self._looked_at
         failure = self._failure
-        if not failure and (self._marking or last is None or books.looks < 2 or silent_s > _SILENT_S):
+        if not failure and last is None:
+            failure = "it never answered."
+        elif not failure and (self._marking or books.looks < 2 or silent_s > _SILENT_S):
             failure = f"it hardly answered, the last time {silent_s:.0f} s before the end."
         if failure or last is None:
             raise TargetUnusable(

@@ -41,7 +41,7 @@ def administration(conninfo: Conninfo) -> Conninfo:
         raise TargetUnusable(
             error.what,
             "Copies beside the target could not be made, so nothing was touched.",
-            'Give the user the ownership, or set [rehearsal] provider to "auto".',
+            'Look at the server, or set [rehearsal] provider to "auto".',
         ) from error
 
 

@@ -92,6 +92,10 @@ _ATTRIBUTES = {
 }
 
 
+NO_SUPERUSER = "dryrun_superuser"
+"""What the superuser of a disposable server is called where the target's own first role is none."""
+
+
 def first_superuser(target: Conninfo) -> str:
     """The role by which the target's server was made (BOOTSTRAP_SUPERUSERID in PostgreSQL's pg_authid.dat).
 
@@ -100,7 +104,7 @@ def first_superuser(target: Conninfo) -> str:
     """
     with connect(target, statement_timeout_s=COMMAND_S) as connection:
         row = connection.execute("SELECT rolname FROM pg_roles WHERE oid = 10 AND rolsuper").fetchone()
-    return str(row[0]) if row else "dryrun_superuser"
+    return str(row[0]) if row else NO_SUPERUSER
 
 
 def copy_roles(target: Conninfo, admin: Conninfo) -> Conninfo:

@@ -207,7 +207,7 @@ def restore(
         restoring = replace(restoring, user=login.user, password=login.password)
         admin = replace(admin, user=login.user, password=login.password)
         with connect(server.conninfo) as connection:  # sessions of our own, which nobody else may end
-            databases.end_sessions(connection, name)
+            databases.end_sessions(connection, name, wait_ms=5000)
     try:
         databases.drop(admin, name)
         databases.create(admin, name, taken.shape)

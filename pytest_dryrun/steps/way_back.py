@@ -23,9 +23,10 @@ from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.steps import proof
 from pytest_dryrun.steps.neighbours import ASIDE, BESIDE, named
 from pytest_dryrun.steps.target import TargetDatabase
-from pytest_dryrun.values import Severity
+from pytest_dryrun.values import Finding, Severity
 
 SWAP_S = 60.0
+_SESSION_MS = 5000
 STATEMENT_S = 60.0
 # Where one connects to in order to make, rename and drop databases.
 MAINTENANCE = ("postgres", "template1")
@@ -69,22 +70,22 @@ def administration(conninfo: Conninfo) -> Conninfo:
         try:
             with connect(place) as connection:
                 row = connection.execute(
-                    "SELECT r.rolsuper OR r.rolcreatedb, r.rolsuper OR pg_has_role(d.datdba, 'USAGE')"
-                    " FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = %s",
+                    "SELECT r.rolsuper OR r.rolcreatedb, r.rolsuper OR pg_has_role(d.datdba, 'USAGE'),"
+                    " t.spcname = 'pg_default' OR has_tablespace_privilege(t.oid, 'CREATE')"
+                    " FROM pg_roles r, pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace"
+                    " WHERE r.rolname = current_user AND d.datname = %s",
                     (conninfo.dbname,),
                 ).fetchone()
         except TargetUnusable as error:
             reasons.append(error.what)
             continue
-        may_create, owns = row or (False, False)
-        if may_create and owns:
+        rights = ("may not create databases", "does not own it", "may not create anything in its tablespace")
+        lacking = [right for right, has in zip(rights, row or (False, False, True), strict=True) if not has]
+        if not lacking:
             return place
-        lacking = [*(() if may_create else ("may not create databases",)), *(() if owns else ("does not own it",))]
-        raise NotPermitted(
-            f"User {conninfo.user!r} cannot replace {conninfo.dbname!r}: {' and '.join(lacking)}.",
-            _STILL_MIGRATED,
-            "Give the user CREATEDB and the ownership, or type the commands of the way back as a superuser.",
-        )
+        raise _not_permitted(conninfo, " and ".join(lacking))
+    if _answers(conninfo):
+        raise _not_permitted(conninfo, f"is let into neither {' nor '.join(MAINTENANCE)}")
     raise TargetUnusable(
         f"{conninfo.dbname!r} cannot be replaced from here: {' '.join(reasons)}",
         _STILL_MIGRATED,
@@ -92,15 +93,32 @@ def administration(conninfo: Conninfo) -> Conninfo:
     )
 
 
+def _not_permitted(conninfo: Conninfo, why: str) -> NotPermitted:
+    return NotPermitted(
+        f"User {conninfo.user!r} cannot replace {conninfo.dbname!r}: {why}.",
+        _STILL_MIGRATED,
+        "Give the user what it lacks, or type the commands of the way back as a superuser.",
+    )
+
+
+def _answers(conninfo: Conninfo) -> bool:
+    try:
+        connect(conninfo).close()
+    except TargetUnusable:
+        return False
+    return True
+
+
 def require(conninfo: Conninfo) -> None:
     """Raise TargetUnusable, before anything is touched, where this user could not bring the target back."""
     try:
         administration(conninfo)
     except TargetUnusable as error:
+        cure = "Give the user what it lacks" if isinstance(error, NotPermitted) else "Look at the server"
         raise TargetUnusable(
             error.what,
             'With on_no_go = "run" that would show only once it is migrated, so nothing was touched.',
-            'Give the user CREATEDB and the ownership, or set [rollback] on_no_go = "print".',
+            f'{cure}, or set [rollback] on_no_go = "print".',
         ) from error
 
 
@@ -130,8 +148,9 @@ def walk(
     admin = replace(server.conninfo, user=login.user, password=login.password) if login else server.conninfo
     try:
         restored = proof.restore(server, taken, beside, timeout_s=timeout_s, login=login)
+        restored = replace(restored, findings=(*restored.findings, *_shape_findings(taken, server, beside)))
         with connect(server.conninfo) as connection:  # who watched the rehearsal is none of the application's sessions
-            databases.end_sessions(connection, name)
+            databases.end_sessions(connection, name, wait_ms=_SESSION_MS)
         swapped_ms = _swap(admin, name, beside, aside, lambda: None)
         databases.drop(admin, aside)
     except psycopg.errors.InsufficientPrivilege as error:
@@ -141,11 +160,29 @@ def walk(
             "So this user could not bring the target back.",
             "Let a superuser do it, or give the user what it lacks.",
         ) from error
+    except DryRunError as error:
+        if error.means != _STILL_MIGRATED and not isinstance(error, Unknown):
+            raise
+        raise DryRunError(
+            f"The migrated copy was not replaced. {error.what}",
+            "So the way back is not proven; the target was not touched.",
+            "Look at the server of the copies, and run again.",
+        ) from error
     finally:
         for each in (beside, aside):
             databases.drop(server.conninfo, each)
     took_ms = restored.duration_ms + swapped_ms
     return replace(restored, conninfo=server.conninfo.database(name), duration_ms=took_ms)
+
+
+def _shape_findings(taken: proof.Taken, server: Disposable, name: str) -> list[Finding]:
+    """What `_hold` would find of the database as a whole; the copies' server has no tablespaces of the target's."""
+    with connect(server.conninfo) as connection:
+        shape = replace(databases.shape(connection, name), tablespace=taken.shape.tablespace)
+    if shape == taken.shape:
+        return []
+    text = f"the database itself would be {shape}, and was {taken.shape}"
+    return [Finding("restore-differs", Severity.BLOCKER, text)]
 
 
 def bring_back(

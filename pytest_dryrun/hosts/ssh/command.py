@@ -28,6 +28,9 @@ STDOUT, STDERR = 1, 2
 _CHUNK_BYTES = 1 << 18
 _TICK_S = 0.05
 _LINGER_S = 0.5
+# Who prints on and on behind an ended command is left alone after this, where the server answers as fast as this.
+_LONGEST_LINGER_S = 10.0
+_PROMPT_S = 1.0
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BROKEN = (SSHException, EOFError, OSError)
 
@@ -167,14 +170,21 @@ class Execution:
         channel = self._channel
         poller = select.poll()
         poller.register(channel.fileno(), select.POLLIN)
-        silent_since: float | None = None
+        silent_since = ended_at = None
         while True:
             if time.monotonic() > self._deadline:
+                self._take_status()
                 raise TimeoutError
             if self._stop.is_set():
                 raise CancelledError
             closed = channel.eof_received or channel.closed  # read before the streams: what came earlier is there
             ended = channel.status_event.is_set()
+            if ended and ended_at is None:
+                ended_at = time.monotonic()
+            if ended_at and time.monotonic() - ended_at > _LONGEST_LINGER_S and not closed:
+                if self._link.round_trip(self._deadline) < _PROMPT_S:
+                    break  # nothing waits on the way: what comes now is what was printed after the command had ended
+                ended_at = time.monotonic()
             any_data = False
             if channel.recv_ready():
                 any_data = True
@@ -196,11 +206,15 @@ class Execution:
             raise EOFError("before all that it printed was here")
         if not channel.status_event.wait(max(0.0, self._deadline - time.monotonic())):
             raise TimeoutError
-        signum = self._link.signals.get(channel.chanid)
+        self._take_status()
+
+    def _take_status(self) -> None:
+        """Keep how the command ended, where that has come."""
+        signum = self._link.signals.get(self._channel.chanid)
         if signum is not None:
             self._status = -signum
-        elif channel.exit_status >= 0:
-            self._status = channel.exit_status
+        elif self._channel.status_event.is_set() and self._channel.exit_status >= 0:
+            self._status = self._channel.exit_status
 
     def _no_more(self) -> bool:
         """Whether all that an ended command printed is here, though something else holds its streams open.
@@ -221,6 +235,8 @@ class Execution:
             if not self._sent:
                 late = f"{self._link.name} did not begin within {self._timeout_s:g} s"
                 raise not_started(self._argv, self._cwd, late) from error
+            if self._status is not None:
+                raise self._not_all_here() from error
             if self._kill():
                 raise too_slow(self._argv, self._timeout_s) from error
             raise self._still_running(f"did not end within {self._timeout_s:g} s") from error
@@ -236,6 +252,14 @@ class Execution:
         else:
             self._out_of_reach = True
         return not self._out_of_reach
+
+    def _not_all_here(self) -> CommandFailed:
+        return CommandFailed(
+            f"{shown(self._argv)} ended with status {self._status} on {self._link.name}, and not all that it printed"
+            f" came within {self._timeout_s:g} s.",
+            "It has done what it does; what it said is not complete.",
+            "Look at the connection, or raise its time limit.",
+        )
 
     def _still_running(self, what: str) -> CommandFailed:
         return CommandFailed(

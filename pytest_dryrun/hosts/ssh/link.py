@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import paramiko
-from paramiko.ssh_exception import SSHException
+from paramiko.ssh_exception import ChannelException, SSHException
 
 from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts.ssh.connecting import Connection
@@ -28,6 +28,7 @@ class Link:
         self.name = name
         self.mark = f"dryrun-{secrets.token_hex(8)}"
         self._seats = threading.BoundedSemaphore(_SEATS)
+        self._asking = threading.Lock()
 
     @property
     def lost(self) -> bool:
@@ -72,10 +73,19 @@ class Link:
             channel.close()
             self.signals.pop(channel.chanid, None)
 
-    def round_trip(self, deadline: float) -> None:
-        """Return when the server has answered; what it had sent before is here by then."""
-        with self.session(lambda _: None, deadline):
-            pass
+    def round_trip(self, deadline: float) -> float:
+        """Wait for the server to answer, which it does in order; gives the seconds that took."""
+        with self._asking:
+            began = time.monotonic()
+            try:
+                self.connection.transport.open_session(timeout=_left(deadline)).close()
+            except ChannelException:  # one session too many: that is an answer
+                pass
+            except SSHException as error:
+                if self.lost or time.monotonic() < deadline:
+                    raise
+                raise TimeoutError from error
+            return time.monotonic() - began
 
     def _channel(self, deadline: float) -> paramiko.Channel:
         """Open a channel; where the server still counts one that has just ended, ask again: nothing was started."""

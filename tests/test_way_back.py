@@ -203,6 +203,19 @@ def test_a_user_who_could_not_do_it_is_told_before(owner, postgres, spoil, says)
     assert "nothing was touched" in caught.value.means
 
 
+def test_a_user_who_is_let_into_no_other_database_is_told_as_one_without_the_right(owner, postgres):
+    """The server answers; a superuser can still go the way back, and nothing else is red for it."""
+    places = [f"CONNECT ON DATABASE {name}" for name in way_back.MAINTENANCE]
+    execute(postgres, *(f"REVOKE {place} FROM PUBLIC" for place in places))
+    try:
+        assert not way_back.may_replace(owner)
+        with pytest.raises(TargetUnusable, match="is let into neither postgres nor template1") as caught:
+            way_back.require(owner)
+        assert "Give the user what it lacks" in caught.value.next
+    finally:
+        execute(postgres, *(f"GRANT {place} TO PUBLIC" for place in places))
+
+
 def test_a_server_that_does_not_answer_any_more_says_nothing_of_rights(owner, target, taken):
     """After the deployment: the target is the migrated one, and nobody is told to give rights that are there."""
     gone = replace(target, conninfo=replace(owner, port=1))

@@ -363,6 +363,19 @@ def test_many_commands_at_once_share_the_connection(shared):
     assert {f"{n}\n" for n in range(20)} == set(found)
 
 
+def test_a_slow_reader_of_an_ended_command_gets_all_of_it(shared, monkeypatch, tmp_path):
+    """However long it takes: megabytes wait on both sides by then, though a child holds the stream."""
+    monkeypatch.setattr(command, "_LONGEST_LINGER_S", 0.2)
+    script = f"sleep 60 & echo $! > {tmp_path}/child; head -c 5000000 /dev/zero; echo end"
+    length = 0
+    with shared.stream(["sh", "-c", script], timeout_s=120) as chunks:
+        for chunk in chunks:
+            length += len(chunk)
+            time.sleep(0.05)
+    os.kill(number(tmp_path / "child"), signal.SIGKILL)
+    assert 5_000_004 == length
+
+
 # ---- a link that is slow, or lost
 
 

@@ -28,9 +28,8 @@ STDOUT, STDERR = 1, 2
 _CHUNK_BYTES = 1 << 18
 _TICK_S = 0.05
 _LINGER_S = 0.5
-# Who prints on and on behind an ended command is left alone after this, where the server answers as fast as this.
+# After this a child that prints on and on behind an ended command is not waited for either.
 _LONGEST_LINGER_S = 10.0
-_PROMPT_S = 1.0
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BROKEN = (SSHException, EOFError, OSError)
 
@@ -178,12 +177,7 @@ class Execution:
             if self._stop.is_set():
                 raise CancelledError
             closed = channel.eof_received or channel.closed  # read before the streams: what came earlier is there
-            ended = channel.status_event.is_set()
-            if ended and ended_at is None:
-                ended_at = time.monotonic()
-            if ended_at and time.monotonic() - ended_at > _LONGEST_LINGER_S and not closed:
-                if self._link.round_trip(self._deadline) < _PROMPT_S:
-                    break  # nothing waits on the way: what comes now is what was printed after the command had ended
+            if ended_at is None and channel.status_event.is_set():
                 ended_at = time.monotonic()
             any_data = False
             if channel.recv_ready():
@@ -197,9 +191,10 @@ class Execution:
                 continue
             if closed:
                 break
-            if ended:
-                silent_since = silent_since or time.monotonic()
-                if time.monotonic() - silent_since > _LINGER_S and self._no_more():
+            if ended_at is not None:
+                now = time.monotonic()
+                silent_since = silent_since or now
+                if (now - silent_since > _LINGER_S or now - ended_at > _LONGEST_LINGER_S) and self._no_more():
                     break
             poller.poll(_TICK_S * 1000)
         if self._link.lost and not channel.eof_received:

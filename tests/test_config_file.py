@@ -279,6 +279,28 @@ def test_who_deploys(tmp_path, settings, by_cli):
     assert by_cli is load(write(tmp_path, text), "local", {}).targets["local"].migrations.by_prisma_cli
 
 
+@pytest.mark.parametrize(
+    ("lines", "command"),
+    [
+        ("", ""),
+        ('tool = "sql"\ndeploy = "./deploy"\nstatus = "./status"', ""),
+        ('deploy = "npx prisma migrate deploy"', "npx prisma migrate status"),
+        (
+            "deploy = \"npx prisma migrate deploy --schema 'a b.prisma'\"",
+            "npx prisma migrate status --schema 'a b.prisma'",
+        ),
+        ('deploy = "npx prisma migrate deploy"\nstatus = "make status"', "make status"),
+        ('deploy = "make deploy"', ""),
+        ("deploy = \"sh -c 'npx prisma migrate deploy; node seed.js'\"", ""),
+        ('deploy = "npx prisma migrate deploy \'"', ""),
+    ],
+)
+def test_where_prismas_cli_leads_is_asked_by_a_command_that_does_nothing_else(tmp_path, lines, command):
+    """Made of one that only deploys; of a script nobody knows what the rest does."""
+    target = load(write(tmp_path, MINIMAL + f"[targets.local.migrations]\n{lines}\n"), "local", {}).targets["local"]
+    assert command == target.migrations.asks_destination
+
+
 def documented() -> dict[str, dict[str, str]]:
     """Every key of docs/configuration.md with its default, by its table."""
     text = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")

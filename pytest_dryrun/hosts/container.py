@@ -16,9 +16,9 @@ from docker.models.containers import Container
 
 from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts import Completed
-from pytest_dryrun.hosts.container_command import STDERR, STDOUT, Execution, stdout_of
+from pytest_dryrun.hosts.container_command import Execution
 from pytest_dryrun.hosts.given import Given
-from pytest_dryrun.hosts.output import Kept, last_words
+from pytest_dryrun.hosts.output import STDERR, STDOUT, Kept, last_words, stdout_of
 
 _CHUNK_BYTES = 1 << 18
 _SHORT_S = 10.0
@@ -84,7 +84,7 @@ class ContainerHost:
         """Run a command and yield its stdout in chunks; the time limit holds for the whole of it, reader included."""
         with (
             Execution(self.container, argv, env, None) as execution,
-            closing(stdout_of(execution, argv, timeout_s)) as chunks,
+            closing(stdout_of(execution.chunks(timeout_s), execution.exit_status, argv)) as chunks,
         ):
             yield chunks
 

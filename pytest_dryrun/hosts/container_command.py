@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
@@ -14,9 +14,7 @@ from docker.models.containers import Container
 
 from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts.given import Given
-from pytest_dryrun.hosts.output import Kept, ended_badly, not_started, too_slow
-
-STDOUT, STDERR = 1, 2
+from pytest_dryrun.hosts.output import not_started, too_slow
 
 _CHUNK_BYTES = 1 << 18
 _KILL_S = 5.0
@@ -176,15 +174,3 @@ class Execution:
             "What it has done is not known.",
             "Check that the container engine is healthy, and run again.",
         )
-
-
-def stdout_of(execution: Execution, argv: Sequence[str], timeout_s: float) -> Generator[bytes, None, None]:
-    """Yield stdout alone; another status than 0 is CommandFailed with the end of stderr."""
-    errors = Kept()
-    for number, chunk in execution.chunks(timeout_s):
-        if number == STDOUT:
-            yield chunk
-        else:
-            errors.add(chunk)
-    if status := execution.exit_status():
-        raise ended_badly(argv, status, errors.text())

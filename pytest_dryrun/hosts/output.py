@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from pytest_dryrun.errors import CommandFailed
 
 KEPT_BYTES = 64 * 1024 * 1024
 LONGEST_LINE_BYTES = 1024 * 1024
 _LONGEST_SHOWN = 200
+STDOUT, STDERR = 1, 2
 
 
 class Kept:
@@ -36,6 +37,20 @@ class Kept:
         surplus = max(0, len(self._data) - KEPT_BYTES)
         self._dropped_bytes += surplus
         del self._data[:surplus]
+
+
+def stdout_of(
+    chunks: Iterable[tuple[int, bytes]], exit_status: Callable[[], int], argv: Sequence[str]
+) -> Generator[bytes, None, None]:
+    """Yield stdout alone; another status than 0, asked for at the end, is CommandFailed with the end of stderr."""
+    errors = Kept()
+    for number, chunk in chunks:
+        if number == STDOUT:
+            yield chunk
+        else:
+            errors.add(chunk)
+    if status := exit_status():
+        raise ended_badly(argv, status, errors.text())
 
 
 def lines(chunks: Iterable[bytes], longest_bytes: int = LONGEST_LINE_BYTES) -> Iterator[str]:

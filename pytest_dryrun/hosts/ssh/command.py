@@ -8,7 +8,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from itertools import chain
@@ -18,12 +18,10 @@ import paramiko
 from paramiko.ssh_exception import SSHException
 
 from pytest_dryrun.errors import CommandFailed
-from pytest_dryrun.hosts.output import Kept, ended_badly, last_words, not_started, shown, too_slow
+from pytest_dryrun.hosts.output import STDERR, STDOUT, last_words, not_started, shown, too_slow
 from pytest_dryrun.hosts.ssh import GROUP
 from pytest_dryrun.hosts.ssh.ending import END_S, end
 from pytest_dryrun.hosts.ssh.link import Link
-
-STDOUT, STDERR = 1, 2
 
 _CHUNK_BYTES = 1 << 18
 _TICK_S = 0.05
@@ -271,18 +269,6 @@ class Execution:
             f"State unknown: it may have ended, or may still be running there (process group {self._pid}).",
             "Log in and look at what it did before anything is run again; nothing was repeated.",
         )
-
-
-def stdout_of(execution: Execution, argv: Sequence[str]) -> Generator[bytes, None, None]:
-    """Yield stdout alone; another status than 0 is CommandFailed with the end of stderr."""
-    errors = Kept()
-    for number, chunk in execution.chunks():
-        if number == STDOUT:
-            yield chunk
-        else:
-            errors.add(chunk)
-    if status := execution.exit_status():
-        raise ended_badly(argv, status, errors.text())
 
 
 def _script(mark: str, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> bytes:

@@ -13,8 +13,8 @@ from typing import Self
 
 from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts import Completed
-from pytest_dryrun.hosts.output import Kept, last_words
-from pytest_dryrun.hosts.ssh.command import STDERR, STDOUT, Execution, stdout_of
+from pytest_dryrun.hosts.output import STDERR, STDOUT, Kept, last_words, stdout_of
+from pytest_dryrun.hosts.ssh.command import Execution
 from pytest_dryrun.hosts.ssh.connecting import Connection
 from pytest_dryrun.hosts.ssh.files import Files
 from pytest_dryrun.hosts.ssh.link import Link
@@ -104,7 +104,7 @@ class SshHost:
         """
         with (
             Execution(self._link, argv, timeout_s=timeout_s, env=env, cwd=cwd, stop=stop) as execution,
-            closing(stdout_of(execution, argv)) as chunks,
+            closing(stdout_of(execution.chunks(), execution.exit_status, argv)) as chunks,
         ):
             yield chunks
 

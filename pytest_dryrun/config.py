@@ -119,8 +119,10 @@ class MigrationsTable(Table):
 
         Only of a command that does nothing but deploy another one can be made.
         """
-        if not self.by_prisma_cli or self.status:
-            return self.status if self.by_prisma_cli else ""
+        if not self.by_prisma_cli:
+            return ""
+        if self.status:
+            return self.status
         try:
             words = shlex.split(self.deploy)
         except ValueError:  # told where the command is looked at

@@ -50,17 +50,20 @@ def secrets(data: bytes, *, place: str) -> tuple[str, ...]:
     """The other values of the file that look like secrets by the name of their variable, and passwords in its URLs."""
     found = []
     for name, value in _values(data, place).items():
-        if value and not _SETTING.fullmatch(value):
-            unlikely_a_word = len(value) >= _LONG_ENOUGH and not value.isalpha()
-            words = [word.lower() for word in _WORD.findall(name)]
-            if words[-1:] in (["url"], ["uri"]) and words[-2:-1] == ["webhook"]:
-                del words[-1]
-            secret = [bool(_GLUED.search(word) or _ALONE.fullmatch(word)) for word in words]
-            if secret[-1:] == [True] or (any(secret) and unlikely_a_word):
-                found.append(value)
+        if value and not _SETTING.fullmatch(value) and _looks_secret(name, value):
+            found.append(value)
         logins = [match[1] for each in _LOGINS for match in each.finditer(value or "")]
         found += [spelled for login in logins for spelled in (login, unquote(login))]
     return tuple(dict.fromkeys(found))
+
+
+def _looks_secret(name: str, value: str) -> bool:
+    """A name that ends with a word for secrets tells it, one that holds such a word where the value is no word."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    if words[-2:] in (["webhook", "url"], ["webhook", "uri"]):
+        return True
+    secret = [bool(_GLUED.search(word) or _ALONE.fullmatch(word)) for word in words]
+    return secret[-1:] == [True] or (any(secret) and len(value) >= _LONG_ENOUGH and not value.isalpha())
 
 
 def _values(data: bytes, place: str) -> dict[str, str | None]:

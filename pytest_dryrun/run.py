@@ -124,7 +124,6 @@ class DryRun(Survey, ABC):
         self.rehearsed()
         self._hold_way_back()
         pending = self.status().pending
-        self.destination()
         with self.deploying():
             self.publish(target_migrated=bool(pending))
             done = application.apply(
@@ -135,7 +134,7 @@ class DryRun(Survey, ABC):
 
     def deploying(self) -> AbstractContextManager[None]:
         """What is done at the last moment before the target changes, and when it has changed."""
-        self.hold_files()
+        self.hold_deployment()
         return nullcontext()
 
     def files_now(self) -> Sequence[Migration]:
@@ -163,8 +162,12 @@ class DryRun(Survey, ABC):
         if blockers := [finding.message for finding in findings if finding.severity is Severity.BLOCKER]:
             raise Blocked(f"blocked by rollback-rows-match, the target was not touched: {blockers[0]}")
 
-    def hold_files(self) -> None:
-        """Raise Blocked where the folder is no longer what was rehearsed."""
+    def hold_deployment(self) -> None:
+        """Raise Blocked where the folder is not the rehearsed one, TargetUnusable where deploying leads elsewhere.
+
+        Asked at the last moment: a release may have come meanwhile.
+        """
+        self.destination()
         rehearsed = self.status().pending
         now = {migration.name: migration.checksum for migration in self.files_now()}
         known = {*(migration.name for migration in rehearsed), *self.status().applied}

@@ -20,7 +20,16 @@ from pytest_dryrun.migrations import Migration, Status
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.probes.host_logs import HostLogMarks
 from pytest_dryrun.run import DryRun
-from pytest_dryrun.steps import beside, from_host, holding, host_journal, neighbours, still_running, way_back, way_in
+from pytest_dryrun.steps import (
+    beside,
+    from_host,
+    holding,
+    host_journal,
+    neighbours,
+    still_running,
+    way_back_rights,
+    way_in,
+)
 from pytest_dryrun.steps.host_journal import HostJournal
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.target import Access, TargetDatabase
@@ -110,7 +119,7 @@ class StagingAccess(DryRun, ABC):
         way_in.refuse_production(identity, self.loaded.production)
         way_in.same_database(database)
         if self.rolls_back:
-            way_back.require(conninfo)
+            way_back_rights.require(conninfo)
         if self.beside:
             beside.administration(conninfo)
         self._guard = holding.hold(conninfo)

@@ -18,7 +18,16 @@ from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.staging_access import StagingAccess
-from pytest_dryrun.steps import beside, from_host, neighbours, proof, still_running, way_back, way_back_typed
+from pytest_dryrun.steps import (
+    beside,
+    from_host,
+    neighbours,
+    proof,
+    still_running,
+    way_back,
+    way_back_rights,
+    way_back_typed,
+)
 from pytest_dryrun.steps import target as names
 from pytest_dryrun.steps.loading import Loading
 from pytest_dryrun.steps.memo import step
@@ -140,7 +149,7 @@ class StagingCopies(StagingAccess, ABC):
         steps = BESIDE_STEPS if self.rolls_back else STEPS
         if self.beside:  # whose user is a superuser
             return RolledBack.of(self._restored_over_copy(None), steps, restored_as=conninfo.user)
-        own = self.login() if way_back.may_replace(conninfo) else None
+        own = self.login() if way_back_rights.may_replace(conninfo) else None
         restored = self._restored_as(own) if own else None
         if restored is None:
             own, restored = None, self._restored_over_copy(None)

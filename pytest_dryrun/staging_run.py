@@ -15,7 +15,7 @@ from pytest_dryrun.judging import Blocked
 from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.staging_access import unserved
 from pytest_dryrun.staging_copies import StagingCopies
-from pytest_dryrun.steps import application, holding, neighbours, way_back, way_back_typed
+from pytest_dryrun.steps import application, holding, neighbours, way_back, way_back_rights, way_back_typed
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.tuples import busy
 
@@ -43,7 +43,7 @@ class StagingRun(StagingCopies):
             user=self.rollback().restored_as,
         )
         pending = ", ".join(item.name for item in self.status().pending)
-        self.hold_files()
+        self.hold_deployment()
         with self.journal().writing(f"deploying {pending or 'nothing'}"):
             self._still_ours()
             self.tell_way_back("", commands=commands)
@@ -77,7 +77,7 @@ class StagingRun(StagingCopies):
         What restarted the application may have ended our session in the target, and with it its lock.
         """
         conninfo = self.database().conninfo
-        with holding.replacing(way_back.administration(conninfo), conninfo.dbname):
+        with holding.replacing(way_back_rights.administration(conninfo), conninfo.dbname):
             try:
                 self._guard.execute("SELECT 1")
             except psycopg.OperationalError:
@@ -88,9 +88,7 @@ class StagingRun(StagingCopies):
     def bring_back(self) -> way_back.BroughtBack:
         """Replace the migrated target by its backup."""
         if changed := self.backup().changed():
-            raise DryRunError(
-                changed, "The target is still the migrated database.", "Find a backup that is whole, and restore it."
-            )
+            raise DryRunError(changed, way_back_rights.STILL_MIGRATED, "Find a backup that is whole, and restore it.")
         beside = neighbours.named(self.database().conninfo.dbname, neighbours.BESIDE, self.run_id)
         with self.journal().writing(f"restoring the backup into {beside}, to take the target's place"):
             done = way_back.bring_back(

@@ -18,7 +18,7 @@ from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
-from pytest_dryrun.steps import holding, neighbours, proof, way_back, way_back_typed
+from pytest_dryrun.steps import holding, neighbours, proof, way_back, way_back_rights, way_back_typed
 from pytest_dryrun.steps.target import TargetDatabase
 
 pytestmark = pytest.mark.live
@@ -195,22 +195,22 @@ def test_a_session_that_may_not_be_ended(owner, target, taken, postgres, monkeyp
 def test_a_user_who_could_not_do_it_is_told_before(owner, postgres, spoil, says):
     """Asked at the start, so that nobody finds out once the target is migrated."""
     assert owner.dbname == owner.user
-    assert way_back.may_replace(owner)
+    assert way_back_rights.may_replace(owner)
     execute(postgres, spoil.format(role=owner.user).replace("postgres", f'"{postgres.user}"'))
-    assert not way_back.may_replace(owner)
+    assert not way_back_rights.may_replace(owner)
     with pytest.raises(TargetUnusable, match=says) as caught:
-        way_back.require(owner)
+        way_back_rights.require(owner)
     assert "nothing was touched" in caught.value.means
 
 
 def test_a_user_who_is_let_into_no_other_database_is_told_as_one_without_the_right(owner, postgres):
     """The server answers; a superuser can still go the way back, and nothing else is red for it."""
-    places = [f"CONNECT ON DATABASE {name}" for name in way_back.MAINTENANCE]
+    places = [f"CONNECT ON DATABASE {name}" for name in way_back_rights.MAINTENANCE]
     execute(postgres, *(f"REVOKE {place} FROM PUBLIC" for place in places))
     try:
-        assert not way_back.may_replace(owner)
+        assert not way_back_rights.may_replace(owner)
         with pytest.raises(TargetUnusable, match="is let into neither postgres nor template1") as caught:
-            way_back.require(owner)
+            way_back_rights.require(owner)
         assert "Give the user what it lacks" in caught.value.next
     finally:
         execute(postgres, *(f"GRANT {place} TO PUBLIC" for place in places))
@@ -225,7 +225,7 @@ def test_a_server_that_does_not_answer_any_more_says_nothing_of_rights(owner, ta
     assert "still the migrated database" in caught.value.means
     assert "CREATEDB" not in caught.value.next
     with pytest.raises(TargetUnusable):
-        way_back.may_replace(gone.conninfo)
+        way_back_rights.may_replace(gone.conninfo)
 
 
 def test_what_a_killed_run_left_is_cleared(owner):

@@ -51,6 +51,10 @@ class Conninfo:
         """The same server and user, another database."""
         return replace(self, dbname=dbname)
 
+    def as_user(self, login: Conninfo) -> Conninfo:
+        """The same server and database, as who logs in there."""
+        return replace(self, user=login.user, password=login.password)
+
     @property
     def is_socket(self) -> bool:
         """Whether the server is reached by a file rather than an address."""

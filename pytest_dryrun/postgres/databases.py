@@ -25,6 +25,9 @@ _LISTS = frozenset(
     }
 )
 
+SESSION_MS = 5000
+"""How long a session of ours may take to end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

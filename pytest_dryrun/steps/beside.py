@@ -15,7 +15,7 @@ from pytest_dryrun.errors import CommandFailed, TargetUnusable
 from pytest_dryrun.hosts import Host
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
-from pytest_dryrun.steps import neighbours, way_back
+from pytest_dryrun.steps import neighbours, way_back_rights
 from pytest_dryrun.steps import target as names
 from pytest_dryrun.steps.target import TargetDatabase
 
@@ -36,7 +36,7 @@ def administration(conninfo: Conninfo) -> Conninfo:
             'Set [rehearsal] provider to "auto": then the copies live on a disposable server here.',
         )
     try:
-        return way_back.administration(conninfo)
+        return way_back_rights.administration(conninfo)
     except TargetUnusable as error:
         raise TargetUnusable(
             error.what,

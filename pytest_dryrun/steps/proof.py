@@ -204,10 +204,9 @@ def restore(
     restoring = server.tool_conninfo.database(name)
     admin = server.conninfo
     if login is not None:
-        restoring = replace(restoring, user=login.user, password=login.password)
-        admin = replace(admin, user=login.user, password=login.password)
+        restoring, admin = restoring.as_user(login), admin.as_user(login)
         with connect(server.conninfo) as connection:  # sessions of our own, which nobody else may end
-            databases.end_sessions(connection, name, wait_ms=5000)
+            databases.end_sessions(connection, name, wait_ms=databases.SESSION_MS)
     try:
         databases.drop(admin, name)
         databases.create(admin, name, taken.shape)

@@ -23,22 +23,15 @@ from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.steps import proof
 from pytest_dryrun.steps.neighbours import ASIDE, BESIDE, named
 from pytest_dryrun.steps.target import TargetDatabase
+from pytest_dryrun.steps.way_back_rights import STILL_MIGRATED, administration
 from pytest_dryrun.values import Finding, Severity
 
 SWAP_S = 60.0
-_SESSION_MS = 5000
 STATEMENT_S = 60.0
-# Where one connects to in order to make, rename and drop databases.
-MAINTENANCE = ("postgres", "template1")
-_STILL_MIGRATED = "The target is still the migrated database."
 
 
 class Unknown(DryRunError):
     """Nobody can tell whether the target came back."""
-
-
-class NotPermitted(TargetUnusable):
-    """The user may not make or rename databases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,77 +53,6 @@ class BroughtBack:
         )
 
 
-def administration(conninfo: Conninfo) -> Conninfo:
-    """Where databases are made and renamed; raises NotPermitted where this user may not do that with the target.
-
-    Where nobody answers it is TargetUnusable; the words are those for a target that is migrated.
-    """
-    reasons = []
-    for place in (conninfo.database(name) for name in MAINTENANCE):
-        try:
-            with connect(place) as connection:
-                row = connection.execute(
-                    "SELECT r.rolsuper OR r.rolcreatedb, r.rolsuper OR pg_has_role(d.datdba, 'USAGE'),"
-                    " t.spcname = 'pg_default' OR has_tablespace_privilege(t.oid, 'CREATE')"
-                    " FROM pg_roles r, pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace"
-                    " WHERE r.rolname = current_user AND d.datname = %s",
-                    (conninfo.dbname,),
-                ).fetchone()
-        except TargetUnusable as error:
-            reasons.append(error.what)
-            continue
-        rights = ("may not create databases", "does not own it", "may not create anything in its tablespace")
-        lacking = [right for right, has in zip(rights, row or (False, False, True), strict=True) if not has]
-        if not lacking:
-            return place
-        raise _not_permitted(conninfo, " and ".join(lacking))
-    if _answers(conninfo):
-        raise _not_permitted(conninfo, f"is let into neither {' nor '.join(MAINTENANCE)}")
-    raise TargetUnusable(
-        f"{conninfo.dbname!r} cannot be replaced from here: {' '.join(reasons)}",
-        _STILL_MIGRATED,
-        "Look at the server, then type the commands of the way back.",
-    )
-
-
-def _not_permitted(conninfo: Conninfo, why: str) -> NotPermitted:
-    return NotPermitted(
-        f"User {conninfo.user!r} cannot replace {conninfo.dbname!r}: {why}.",
-        _STILL_MIGRATED,
-        "Give the user what it lacks, or type the commands of the way back as a superuser.",
-    )
-
-
-def _answers(conninfo: Conninfo) -> bool:
-    try:
-        connect(conninfo).close()
-    except TargetUnusable:
-        return False
-    return True
-
-
-def require(conninfo: Conninfo) -> None:
-    """Raise TargetUnusable, before anything is touched, where this user could not bring the target back."""
-    try:
-        administration(conninfo)
-    except TargetUnusable as error:
-        cure = "Give the user what it lacks" if isinstance(error, NotPermitted) else "Look at the server"
-        raise TargetUnusable(
-            error.what,
-            'With on_no_go = "run" that would show only once it is migrated, so nothing was touched.',
-            f'{cure}, or set [rollback] on_no_go = "print".',
-        ) from error
-
-
-def may_replace(conninfo: Conninfo) -> bool:
-    """Whether this user could replace the database by another one."""
-    try:
-        administration(conninfo)
-    except NotPermitted:
-        return False
-    return True
-
-
 def walk(
     server: Disposable,
     taken: proof.Taken,
@@ -145,12 +67,12 @@ def walk(
 
     Raises DryRunError or psycopg.Error, with the copy as it was.
     """
-    admin = replace(server.conninfo, user=login.user, password=login.password) if login else server.conninfo
+    admin = server.conninfo.as_user(login) if login else server.conninfo
     try:
         restored = proof.restore(server, taken, beside, timeout_s=timeout_s, login=login)
         restored = replace(restored, findings=(*restored.findings, *_shape_findings(taken, server, beside)))
         with connect(server.conninfo) as connection:  # who watched the rehearsal is none of the application's sessions
-            databases.end_sessions(connection, name, wait_ms=_SESSION_MS)
+            databases.end_sessions(connection, name, wait_ms=databases.SESSION_MS)
         swapped_ms = _swap(admin, name, beside, aside, lambda: None)
         databases.drop(admin, aside)
     except psycopg.errors.InsufficientPrivilege as error:
@@ -161,7 +83,7 @@ def walk(
             "Let a superuser do it, or give the user what it lacks.",
         ) from error
     except DryRunError as error:
-        if error.means != _STILL_MIGRATED and not isinstance(error, Unknown):
+        if error.means != STILL_MIGRATED and not isinstance(error, Unknown):
             raise
         raise DryRunError(
             f"The migrated copy was not replaced. {error.what}",
@@ -231,7 +153,7 @@ def _restore(database: TargetDatabase, name: str, path: str, *, timeout_s: float
     if done.exit_status:
         raise DryRunError(
             f"pg_restore on {database.host.name} failed: {output.last_words(done.stderr)}",
-            _STILL_MIGRATED,
+            STILL_MIGRATED,
             "Mend what pg_restore complains about and type the commands of the way back.",
         )
 
@@ -278,7 +200,7 @@ def _swap(admin: Conninfo, name: str, beside: str, aside: str, let_go: Callable[
                 "Look which; the commands of the way back lead to the backup from both.",
             ) from error
         if stands != new:
-            raise DryRunError(lost, _STILL_MIGRATED, "Type the commands of the way back.") from error
+            raise DryRunError(lost, STILL_MIGRATED, "Type the commands of the way back.") from error
     return (time.perf_counter() - began) * 1000
 
 

@@ -471,6 +471,44 @@ def test_a_link_cut_while_a_command_runs_leaves_its_state_unknown(own, tmp_path)
         host.forward("127.0.0.1", 1)
 
 
+def test_a_command_that_is_given_up_because_the_link_is_cut(own, tmp_path):
+    """Another command has met the cut first: what this one came to is unknown all the same."""
+    server, host = own
+
+    class Cut(threading.Event):
+        def is_set(self) -> bool:
+            if (tmp_path / "pid").exists():
+                server.cut()
+                wait_for(lambda: host.lost)
+            return host.lost
+
+    with pytest.raises(CommandFailed) as caught:
+        host.run(["sh", "-c", f"echo $$ > {tmp_path}/pid; sleep 1000"], timeout_s=60, stop=Cut())
+    pid = number(tmp_path / "pid")
+    os.killpg(pid, signal.SIGKILL)
+    assert "The connection to" in lines(caught)
+    assert f"State unknown: it may have ended, or may still be running there (process group {pid})" in lines(caught)
+
+
+def test_whoever_reads_gives_up_because_the_link_is_cut(own, tmp_path):
+    """An error of the reader's own is told, and with it that nobody knows what the command came to."""
+    server, host = own
+
+    def read() -> None:
+        with host.stream(["sh", "-c", f"echo $$ > {tmp_path}/pid; echo; sleep 1000"], timeout_s=60) as chunks:
+            next(chunks)
+            server.cut()
+            wait_for(lambda: host.lost)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        read()
+    pid = number(tmp_path / "pid")
+    os.killpg(pid, signal.SIGKILL)
+    [note] = caught.value.__notes__
+    assert f"State unknown: it may have ended, or may still be running there (process group {pid})" in note
+
+
 def test_a_link_cut_in_a_stream_leaves_its_state_unknown(own, tmp_path):
     """Half a dump must not look like a dump."""
     server, host = own

@@ -102,13 +102,18 @@ class Execution:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         with self._open:
-            if not self._sent or self._out_of_reach or self._status is not None or self._link.lost:
+            if not self._sent or self._out_of_reach or self._status is not None:
                 return
-            if not self._kill():
+            if not self._link.lost and self._kill():
+                return
+            if self._link.lost:
+                left = self._unknown("it was to be ended")
+            else:
                 left = self._still_running("was given up before its end")
-                if error is None:
-                    raise left
-                error.add_note(str(left))
+            # Whoever gave it up because the connection went is told what that means for the command.
+            if error is None or (isinstance(error, CancelledError) and self._link.lost):
+                raise left from error
+            error.add_note(str(left))
 
     def chunks(self) -> Iterator[tuple[int, bytes]]:
         """Yield (1, stdout) and (2, stderr) as they come, until the command has ended."""
@@ -264,6 +269,7 @@ class Execution:
     def _unknown(self, reason: str) -> CommandFailed:
         if not self._sent:
             return not_started(self._argv, self._cwd, f"{self._link.name} gives no session ({last_words(reason)})")
+        self._out_of_reach = True
         return CommandFailed(
             f"The connection to {self._link.name} was lost while {shown(self._argv)} ran ({last_words(reason)}).",
             f"State unknown: it may have ended, or may still be running there (process group {self._pid}).",

@@ -54,14 +54,19 @@ def test_schema_version(status, database, programs, version_differences, record)
 
 
 @check("backup-space", criterion="no-p0")
-def test_backup_space(backup_room, record):
+def test_backup_space(backup_room, database_rooms, record):
     """There is room for the backup.
 
-    A dump that fills the disk can take the database on it down.
+    A dump that fills the disk can take the database on it down. For a host's database there has to be room for what is
+    made of the backup, too: for the copies here, and for what stands beside the target.
 
-    When it is red: free space, or name another `[backup] directory`.
+    When it is red: free space, or name another `[backup] directory`; what else there is to do stands with the figures.
     """
     record.fact("Directory", backup_room.directory)
     record.fact("Free", backup_room.free_bytes, "bytes")
     record.fact("Needed at most", backup_room.needed_bytes, "bytes")
-    assert backup_room.free_bytes >= backup_room.needed_bytes, backup_room.shortage()
+    for room in database_rooms:
+        record.fact(f"Free for {room.purpose}", room.free_bytes, "bytes")
+        record.fact(f"Needed for {room.purpose}", room.needed_bytes, "bytes")
+    shortages = [text for room in (backup_room, *database_rooms) if (text := room.shortage())]
+    assert not shortages, "\n".join(shortages)

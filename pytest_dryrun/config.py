@@ -177,6 +177,7 @@ class Performance(Table):
     scale: Positive = 1.0
     max_memory: Size | None = None
     max_cpu_percent: Annotated[float, Field(gt=0, le=100)] = 95
+    slow_queries: bool = True
 
 
 class Stalls(Table):

@@ -122,6 +122,12 @@ def backup_room(dryrun: DryRun) -> proof.Room:
 
 
 @pytest.fixture(scope="session")
+def database_rooms(dryrun: DryRun) -> tuple[proof.Room, ...]:
+    """Free space where databases will be made of a host's backup: copies, and what would take the target's place."""
+    return dryrun.database_rooms()
+
+
+@pytest.fixture(scope="session")
 def backup(dryrun: DryRun) -> proof.Taken:
     """The backup, and the fingerprint of the same snapshot."""
     return dryrun.backup()

@@ -34,6 +34,10 @@ class DryRun(Survey, ABC):
     def backup_room(self) -> proof.Room:
         """Free space against what the backup may need."""
 
+    def database_rooms(self) -> tuple[proof.Room, ...]:
+        """Free space against what databases may need that are made of the backup, where that can be told before."""
+        return ()
+
     @abstractmethod
     def take_backup(self) -> proof.Taken:
         """Dump and fingerprint the target from one snapshot."""
@@ -55,9 +59,9 @@ class DryRun(Survey, ABC):
     @step("Backing up and fingerprinting the target")
     def backup(self) -> proof.Taken:
         """The backup and the fingerprint of the very same snapshot."""
-        room = self.backup_room()
-        if room.free_bytes < room.needed_bytes:
-            raise Blocked(f"blocked by backup-space: {room.shortage()}")
+        for room in (self.backup_room(), *self.database_rooms()):
+            if shortage := room.shortage():
+                raise Blocked(f"blocked by backup-space: {shortage}")
         taken = self.take_backup()
         self.publish_backup(taken, 0.0)
         self.publish(not_verified=[f"{item.table}: {item.reason}" for item in taken.prints.not_verified])

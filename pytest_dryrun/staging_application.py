@@ -38,6 +38,7 @@ class StagingApplication(Serving):
     def __init__(self, run: StagingRun) -> None:
         super().__init__(run)
         run.when_logged_in = self.watch
+        run.before_backup = self.require_statistics
         run.before_deploying = self._before_deploying
         self._asked_at: Any = None
 
@@ -169,40 +170,82 @@ class StagingApplication(Serving):
         return environment
 
     @step("Looking for pg_stat_statements")
-    def statistics(self) -> tuple[Conninfo, tuple[StatementStatistics, ...]] | str:
-        """Where the view is, in the target or in `postgres`, and what it has counted so far; or why it is nowhere.
+    def statistics_at(self) -> Conninfo | str:
+        """Where the view is, in the target or in `postgres`; or why it is nowhere, or not wanted.
 
-        Nothing is created or reset on the server.
+        Nothing is created on the server. What others than the application's own user send need not be told.
         """
+        if not self.target.performance.slow_queries:
+            return "[performance] slow_queries = false"
         target = self.run.database().conninfo
         reasons = []
         for place in (target, target.database("postgres")):
             try:
                 with connect(place) as connection:
-                    reason = statement_statistics.available(connection, create=False)
-                    if reason is None:
-                        return place, statement_statistics.top(connection, target.dbname, _MOST_STATEMENTS)
+                    reason = statement_statistics.available(connection, create=False, others=False)
+                    # What this run itself has asked the target for is counted as well.
+                    if reason is None and statement_statistics.top(connection, target.dbname, 1):
+                        return place
             except TargetUnusable as error:  # nobody owes us access to `postgres`
                 reason = error.what
-            reasons.append(reason)
+            counts_nothing = (
+                "pg_stat_statements counts nothing (see its pg_stat_statements.track, and compute_query_id)"
+            )
+            reasons.append(reason or counts_nothing)
         return "; ".join(dict.fromkeys(reasons))
+
+    def require_statistics(self) -> None:
+        """Raise Blocked where slow statements are asked for, and could not be told once the target is migrated."""
+        settings, place = self.target.performance, self.statistics_at()
+        asked = self.target.api.configured or settings.queries
+        if not asked or not settings.slow_queries or "latency" in self.run.loaded.not_required:
+            return
+        if isinstance(place, str):
+            timed = (self.target.api.configured and settings.requests) or settings.queries
+            first = "" if timed else "name what is to be timed ([performance] requests or queries) and "
+            raise Blocked(
+                f"blocked, the target was not touched: slow-queries could not tell which statements are slow: {place}."
+                " Let the server count them (shared_preload_libraries = 'pg_stat_statements', and as a superuser CREATE"
+                f" EXTENSION pg_stat_statements in postgres), or {first}set [performance] slow_queries = false"
+            )
+
+    @step("Reading what pg_stat_statements has counted so far")
+    def counted_before(self) -> tuple[StatementStatistics, ...] | str:
+        """The statements of everybody before the migrated target was first used; or why they cannot be told."""
+        place = self.statistics_at()
+        return place if isinstance(place, str) else self._counted(place)
+
+    def _counted(self, place: Conninfo) -> tuple[StatementStatistics, ...] | str:
+        try:
+            with connect(place) as connection:
+                return statement_statistics.top(connection, self.run.database().conninfo.dbname, _MOST_STATEMENTS)
+        except TargetUnusable as error:
+            return error.what
 
     def statement_statistics(self) -> str:
         """Why the server has no statement statistics; empty where they are counted from here on."""
-        found = self.statistics()
-        return found if isinstance(found, str) else ""
+        before = self.counted_before()
+        return before if isinstance(before, str) else ""
 
     @step("Reading the statement statistics")
     def top_statements(self) -> performance.TopStatements:
         """The statements that took longest in total since the migrated target was first used."""
         self.run.migrated()
-        found = self.statistics()
-        if isinstance(found, str):
-            return performance.TopStatements(f"{found} (nothing is created on a staging server)")
-        place, before = found
-        with connect(place) as connection:
-            now = statement_statistics.top(connection, self.run.database().conninfo.dbname, _MOST_STATEMENTS)
-        return self._told(statement_statistics.since(before, now))
+        before, place = self.counted_before(), self.statistics_at()
+        if isinstance(before, str) or isinstance(place, str):
+            return performance.TopStatements(self.statement_statistics())
+        now = self._counted(place)
+        if isinstance(now, str):
+            return performance.TopStatements(now)
+        since = statement_statistics.since(before, now)
+        if not since:
+            return performance.TopStatements("pg_stat_statements has counted nothing since the deployment")
+        if any(item.query == statement_statistics.HIDDEN for item in since):
+            self.run.note(
+                f"Statements of other roles than {place.user!r} are counted as one among the slow ones: it may not read"
+                " which they are (pg_read_all_stats)."
+            )
+        return self._told(since)
 
     def _before_deploying(self) -> None:
         self.processes_before()

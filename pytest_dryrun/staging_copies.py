@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,13 +14,14 @@ from pytest_dryrun.config import size_bytes
 from pytest_dryrun.errors import CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.judging import Blocked
 from pytest_dryrun.migrations import Migrations
-from pytest_dryrun.postgres import disposable
+from pytest_dryrun.postgres import databases, disposable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.postgres.disposable import Disposable
-from pytest_dryrun.staging_access import StagingAccess
+from pytest_dryrun.staging_access import StagingAccess, unserved
 from pytest_dryrun.steps import (
     beside,
+    data_room,
     from_host,
     neighbours,
     proof,
@@ -36,6 +38,9 @@ from pytest_dryrun.steps.rollback import BESIDE_STEPS, STEPS, RolledBack
 from pytest_dryrun.steps.tuples import Counters
 from pytest_dryrun.values import Severity
 
+COPIES = 2
+"""The template, and the copy that is migrated."""
+
 
 class StagingCopies(StagingAccess, ABC):
     """Copies on a disposable server here, or beside the target."""
@@ -45,6 +50,7 @@ class StagingCopies(StagingAccess, ABC):
         self._counters: Counters = {}
         self._counted_at = 0.0
         self._loads: Loading | None = None
+        self.before_backup: Callable[[], object] = unserved
 
     @step("Starting a disposable PostgreSQL")
     def server(self) -> Disposable:
@@ -52,7 +58,7 @@ class StagingCopies(StagingAccess, ABC):
         if self.beside:
             copies = self.copy_name("*")
             self.hold(self.journal().writing(f"making and dropping the databases {copies} beside the target"))
-            return self.serve(beside.serve(self.database(), self.run_id, replaces=self.rolls_back))
+            return self.serve(beside.serve(self.database(), self.run_id))
         major = self.database().identify().version_num // 10000
         provider = self.target.rehearsal.provider
         return self.serve(
@@ -74,8 +80,59 @@ class StagingCopies(StagingAccess, ABC):
             self.journal()
         return proof.room(self.database(), self._backups, size_bytes(self.target.backup.min_free))
 
+    def database_rooms(self) -> tuple[proof.Room, ...]:
+        """Free space for the copies here, and for what is to stand beside the target, where that can be told."""
+        rooms = (None if self.beside else self.room_for_copies(), self.room_on_target())
+        return tuple(room for room in rooms if room is not None)
+
+    @step("Measuring the room for the copies")
+    def room_for_copies(self) -> proof.Room:
+        """Free space where the disposable server keeps its data; the dump is compressed, and copies are not bloated."""
+        with self.database().connect() as connection:
+            needed = (COPIES + self.rolls_back) * databases.size_bytes(connection)
+        server = self.server()
+        place = "the Docker engine" if server.provider == "container" else str(self.workspace().path)
+        return proof.Room(
+            f"{place} here",
+            server.free_bytes(),
+            needed,
+            purpose="the copies",
+            remedy='free space there, or let them stand beside the target: [rehearsal] provider = "target"',
+        )
+
+    @step("Measuring the room beside the target")
+    def room_on_target(self) -> proof.Room | None:
+        """Free space on the disk of the target's server; None where nothing is put there, and where nobody can tell."""
+        database, purpose = self.database(), self._put_beside
+        if not purpose:
+            return None
+        setting = '[rehearsal] provider = "auto"' if self.beside else '[rollback] on_no_go = "print"'
+        try:
+            return data_room.room(
+                database, self._room_beside, purpose=purpose, remedy=f"free space there, or set {setting}"
+            )
+        except data_room.Unmeasured as error:
+            self.note(
+                f"A full disk would stop the target's server, and {error.what}. {purpose.capitalize()} may need"
+                f" {self._room_beside} times the size of the target."
+            )
+            return None
+
+    @property
+    def _put_beside(self) -> str:
+        """What is to stand beside the target for a while."""
+        if self.beside:
+            return "the copies beside the target"
+        return "bringing the target back" if self.rolls_back else ""
+
+    @property
+    def _room_beside(self) -> int:
+        """How many databases of its size have to fit beside the target."""
+        return (COPIES if self.beside else 0) + self.rolls_back + 1  # which sorting, checkpoints or the backup may need
+
     def take_backup(self) -> proof.Taken:
         """Dump on the host and fingerprint through the tunnel, from one snapshot."""
+        self.before_backup()
         name = f"{self.name}-{self.run_id}.dump"
         timeout_s = self.target.backup.timeout_s
         copy = None if self.beside else self.workspace().path / "backup" / name

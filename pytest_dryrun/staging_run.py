@@ -15,7 +15,7 @@ from pytest_dryrun.judging import Blocked
 from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.staging_access import unserved
 from pytest_dryrun.staging_copies import StagingCopies
-from pytest_dryrun.steps import application, holding, neighbours, way_back, way_back_rights, way_back_typed
+from pytest_dryrun.steps import application, data_room, holding, neighbours, way_back, way_back_rights, way_back_typed
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.tuples import busy
 
@@ -89,6 +89,8 @@ class StagingRun(StagingCopies):
         """Replace the migrated target by its backup."""
         if changed := self.backup().changed():
             raise DryRunError(changed, way_back_rights.STILL_MIGRATED, "Find a backup that is whole, and restore it.")
+        if (room := self.room_on_target()) is not None:
+            data_room.require_still(self.database(), room.needed_bytes // self._room_beside)
         beside = neighbours.named(self.database().conninfo.dbname, neighbours.BESIDE, self.run_id)
         with self.journal().writing(f"restoring the backup into {beside}, to take the target's place"):
             done = way_back.bring_back(

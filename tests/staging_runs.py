@@ -250,6 +250,14 @@ def cut(stand: Staging) -> None:
     stand.root("pkill", "-KILL", "-u", "deploy", "-x", "sshd")
 
 
+def inside(*argv: str) -> None:
+    """Run a command of this machine among the mounts of the stand, which may not mount anything itself."""
+    pid = subprocess.run(
+        ["docker", "inspect", "--format={{.State.Pid}}", CONTAINER], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    subprocess.run(["nsenter", f"--target={pid}", "--mount", *argv], check=True)
+
+
 @pytest.fixture(name="image")
 def image_of_its_version() -> Iterator[str]:
     """Have the image at hand that a run of the stand asks for, as where a registry can be reached."""

@@ -38,6 +38,8 @@ STEPS = (
     "project_files",
     "replacing",
     "backup_room",
+    "room_for_copies",
+    "room_on_target",
     "integrity",
 )
 # The same of what needs the application.
@@ -70,10 +72,11 @@ def public(*classes: type) -> set[str]:
 def test_every_step_that_asks_for_the_database_is_tried():
     """A new public step of a staging run has to be listed here, or among those that touch no database."""
     harmless = {"access", "remote", "log_marks", "database", "read_status", "busy_tables", "files_now"}
-    harmless |= {"tell_way_back", "copy_name", "rehearsed_migrations", "take_backup"}
+    harmless |= {"tell_way_back", "copy_name", "rehearsed_migrations", "take_backup", "database_rooms"}
     assert {*STEPS} == public(StagingAccess, StagingCopies, StagingRun) - harmless | {"rehearsal", "applied", "backup"}
     looking = {"way", "reaches_target", "watch", "sampler"}
-    reached = {"statistics", "statement_statistics", "top_statements", "timed_before", "processes_before", "roll_back"}
+    reached = {"statistics_at", "counted_before", "statement_statistics", "top_statements"}
+    reached |= {"timed_before", "processes_before", "roll_back", "require_statistics"}
     assert {*SERVING} == public(StagingApplication, StagingServing) - looking - reached | {"api", "latency"}
 
 

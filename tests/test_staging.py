@@ -22,6 +22,7 @@ from staging_runs import (
     failed,
     finished,
     image_of_its_version,  # noqa: F401 - a fixture
+    inside,
     nothing_is_left,
     own_stand,  # noqa: F401 - a fixture
     password,
@@ -283,14 +284,6 @@ def test_a_database_that_is_listed_under_production(borrowed, disposable, tmp_pa
         reason = failed(walk.check("database-credentials"))
     assert "This is the database of target 'live', which is production" in reason
     assert "" == borrowed.root("ls", "-A", "/var/backups/edfinance").strip()
-
-
-def inside(*argv: str) -> None:
-    """Run a command of this machine among the mounts of the stand, which may not mount anything itself."""
-    pid = subprocess.run(
-        ["docker", "inspect", "--format={{.State.Pid}}", CONTAINER], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    subprocess.run(["nsenter", f"--target={pid}", "--mount", *argv], check=True)
 
 
 def test_a_disk_that_is_full(stand, disposable, tmp_path):

@@ -23,14 +23,8 @@ from staging_runs import (  # noqa: F401 - two are fixtures
 )
 from walk import walking
 
-from pytest_dryrun import workspace
-from pytest_dryrun.errors import TargetUnusable
-from pytest_dryrun.hosts.local import LocalHost
-from pytest_dryrun.postgres.connection import Conninfo
-from pytest_dryrun.postgres.disposable import Disposable
-from pytest_dryrun.steps import beside
+from pytest_dryrun import staging_copies, workspace
 from pytest_dryrun.steps.host_journal import HostJournal
-from pytest_dryrun.steps.target import TargetDatabase
 from pytest_dryrun.values import Outcome
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
@@ -140,9 +134,17 @@ def test_a_user_who_is_no_superuser_is_told_first(stand, disposable, tmp_path):
         assert "is no superuser, and copies beside the target need one" in failed(walk.check("database-credentials"))
 
 
-def test_a_server_without_room_for_copies_is_left_alone(disposable: Disposable, database: Conninfo, monkeypatch):
+def test_a_server_without_room_for_copies_is_left_alone(mighty, disposable, tmp_path, monkeypatch):
     """A full disk would stop the target itself."""
-    target = TargetDatabase(database, LocalHost(), disposable.tool, database)
-    monkeypatch.setattr(beside, "ROOM", 10**9)
-    with pytest.raises(TargetUnusable, match=r"copies may need .* MB"):
-        beside.serve(target, "20261122T010203Z-ab12", replaces=False)
+    monkeypatch.setattr(staging_copies, "COPIES", 10**9)
+    with walked(mighty, tmp_path, disposable, rehearsal=BESIDE) as walk:
+        walk.check("ssh-access")
+        reason = failed(walk.check("backup-space"))
+        assert "/var/lib/postgresql/15/main has " in reason
+        assert "MB free, the copies beside the target may need " in reason
+        assert 'MB: free space there, or set [rehearsal] provider = "auto"' in reason
+        assert "the copies may need" not in reason
+        assert walk.check("backup-created").reason.startswith(
+            "blocked by backup-space: /var/lib/postgresql/15/main has"
+        )
+    assert "" == mighty.sql(COPIES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from staging_runs import (  # noqa: F401 - two are fixtures
     SLOW,
     applied,
     asleep,
+    begin,
     configuration,
     contents,
     failed,
     finished,
+    inside,
     nothing_is_left,
     own_stand,
     put,
@@ -30,7 +33,9 @@ from staging_runs import (  # noqa: F401 - two are fixtures
     until,
     walked,
 )
+from walk import walking
 
+from pytest_dryrun import staging_copies
 from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.steps import holding, way_back
 from pytest_dryrun.values import Outcome
@@ -115,6 +120,181 @@ def test_a_failure_outside_the_checklist_brings_it_back_too(stand, start, tmp_pa
     assert 1 == status, said
     was_brought_back(document)
     assert before == contents(stand)
+
+
+SMALL = "/var/lib/small"
+
+
+@pytest.fixture
+def cramped(stand: Staging) -> Iterator[Staging]:
+    """The stand, whose database has a file system of 110 MB to itself."""
+    stand.root("install", "-d", SMALL)
+    inside("mount", "-t", "tmpfs", "-o", "size=110m", "none", SMALL)
+    stand.root("install", "-d", "-o", "postgres", "-m", "0700", f"{SMALL}/data")
+    stand.sql(f"CREATE TABLESPACE small LOCATION '{SMALL}/data'", "postgres")
+    stand.sql("GRANT CREATE ON TABLESPACE small TO edfinance; DROP DATABASE edfinance WITH (FORCE)", "postgres")
+    made = "CREATE DATABASE edfinance OWNER edfinance TEMPLATE edfinance_pristine TABLESPACE small STRATEGY FILE_COPY"
+    stand.sql(made, "postgres")
+    stand.ssh("pm2 restart all")
+    yield stand
+    stand.root("rm", "-f", f"{SMALL}/filling")
+    there = "SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database d, pg_tablespace t"
+    stand.sql(rf"{there} WHERE d.dattablespace = t.oid AND spcname = 'small' \gexec", "postgres")
+    stand.sql("DROP TABLESPACE small", "postgres")
+    inside("umount", SMALL)
+    stand.root("rmdir", SMALL)
+
+
+def test_a_server_without_room_for_a_second_copy(cramped, disposable, tmp_path):
+    """A full disk stops the target: so it is asked before anything is written, and again before it is brought back."""
+    with walked(cramped, tmp_path, disposable, rollback=RUN) as walk:
+        walk.check("ssh-access")
+        reason = failed(walk.check("backup-space"))
+        assert f"{SMALL}/data has " in reason
+        assert "MB free, bringing the target back may need " in reason
+        walk.sections(2, 3, 4, 5)
+        assert walk.run.records["migrations-applied"].outcome is not Outcome.PASSED
+        assert not walk.run.parts.get("target_migrated")
+    inside("mount", "-o", "remount,size=300m", SMALL)
+    (tmp_path / "next").mkdir()
+    with walked(cramped, tmp_path / "next", disposable, rollback=RUN) as walk:
+        walk.sections(1, 2, 3, 4, 5)
+        facts = {fact.name: fact.value for fact in walk.run.records["backup-space"].facts}
+        assert facts["Needed for bringing the target back"] < facts["Free for bringing the target back"] < 300e6
+        assert PENDING == applied(cramped)
+        cramped.root("sh", "-c", f"head -c 200000000 /dev/zero >{SMALL}/filling")
+        there = databases(cramped)
+        walk.serving.roll_back()
+        told = walk.run.parts["rollback"]
+        assert "failed" == told["outcome"]
+        assert "a full disk would stop the server, so it was not restored." in " ".join(told["said"])
+        assert "The target is still the migrated database." in " ".join(told["said"])
+        assert (there, PENDING) == (databases(cramped), applied(cramped))
+
+
+@pytest.fixture
+def plain(stand: Staging) -> Iterator[Staging]:
+    """The stand, whose user may see nothing of the server but its own."""
+    stand.sql("REVOKE pg_monitor FROM edfinance")
+    yield stand
+    stand.sql("GRANT pg_monitor TO edfinance; GRANT SELECT ON pg_stat_statements TO PUBLIC", "postgres")
+
+
+def test_a_user_who_may_see_nothing_but_its_own(plain, disposable, tmp_path):
+    """Room that it cannot ask for is said to be unknown; its own statements are enough to tell the slow ones."""
+    with walked(plain, tmp_path, disposable, rollback=RUN) as walk:
+        walk.sections(*range(1, 10))
+        plain.sql('SELECT count(*) FROM "User"')  # as somebody else
+        walk.sections(10)
+        assert walk.decision().go, walk.run.records
+        [room] = [text for text in walk.run.parts["notes"] if "full disk" in text]
+        assert "how much still fits on the disk of the target's server is not known: user 'edfinance' may not" in room
+        assert (
+            '(GRANT pg_read_all_settings TO "edfinance" would let it). Bringing the target back may need 2 times'
+            in room
+        )
+        [statements] = [fact.value for fact in walk.run.records["slow-queries"].facts]
+        assert any('"User"' in text for text in statements)
+
+
+def test_statements_of_others_count_as_one(plain, disposable, tmp_path):
+    """Which they are cannot be read; that they are slow can, and hides behind nothing."""
+    timed = 'requests = ["/api/health"]\nsamples = 20\nmax_cpu_percent = 100\np95_ms = 400'
+    with walked(plain, tmp_path, disposable, performance=timed) as walk:
+        walk.sections(1, 2, 3, 4, 5, 6, 7)
+        plain.sql("SELECT pg_sleep(20)")
+        reason = failed(walk.check("slow-queries"))
+        assert "(statements of other roles, whose text this one may not read)" in reason
+        [note] = [text for text in walk.run.parts["notes"] if "pg_read_all_stats" in text]
+        assert "Statements of other roles than 'edfinance' are counted as one" in note
+
+
+def test_copies_that_do_not_fit_here(stand, disposable, tmp_path, monkeypatch):
+    """Said before the dump is fetched, which would fill the disk."""
+    monkeypatch.setattr(staging_copies, "COPIES", 10**9)
+    with walked(stand, tmp_path, disposable) as walk:
+        walk.check("ssh-access")
+        reason = failed(walk.check("backup-space"))
+        assert f"{walk.run.workspace().path} here has " in reason
+        assert "MB free, the copies may need " in reason
+        assert 'let them stand beside the target: [rehearsal] provider = "target"' in reason
+        assert walk.check("backup-created").reason.startswith("blocked by backup-space: ")
+        assert not (walk.run.workspace().path / "backup").exists()
+    assert "" == stand.root("ls", "-A", "/var/backups/edfinance").strip()
+
+
+# Slow statements
+
+LIMIT = 'requests = ["/api/health"]\nsamples = 20\nmax_cpu_percent = 100'
+
+
+@pytest.fixture
+def uncounted(stand: Staging) -> Iterator[Staging]:
+    """The stand, whose server counts no statements."""
+    stand.sql("DROP EXTENSION pg_stat_statements", "postgres")
+    yield stand
+    stand.sql("CREATE EXTENSION pg_stat_statements", "postgres")
+
+
+@pytest.mark.parametrize(
+    ("settings", "cure"),
+    [(LIMIT, "or set [performance] slow_queries = false"), ("", "or name what is to be timed ([performance] requests")],
+    ids=["others are timed", "nothing else is timed"],
+)
+def test_a_server_that_counts_no_statements(uncounted, disposable, tmp_path, settings, cure):
+    """Slow ones could not be told once it is migrated: so it is not, and hardly anything is done before."""
+    with walked(uncounted, tmp_path, disposable, performance=settings) as walk:
+        walk.sections(1, 2)
+        reason = walk.check("backup-created").reason
+        assert "blocked, the target was not touched: slow-queries could not tell" in reason
+        assert "the extension pg_stat_statements is not in database 'edfinance'; the extension" in reason
+        assert "CREATE EXTENSION pg_stat_statements in postgres" in reason
+        assert cure in reason
+    assert "" == uncounted.root("ls", "-A", "/var/backups/edfinance").strip()
+
+
+def test_a_server_that_need_not_count_statements(uncounted, disposable, tmp_path):
+    """Because the configuration does without, or without the whole row."""
+    with walked(uncounted, tmp_path, disposable, performance=f"{LIMIT}\nslow_queries = false") as walk:
+        walk.sections(*range(1, 11))
+        assert walk.decision().go, walk.run.records
+        record = walk.run.records["slow-queries"]
+        assert Outcome.NOT_APPLICABLE is record.outcome
+        assert "the target has [performance] slow_queries = false" == record.reason
+    (tmp_path / "next").mkdir()
+    begin(uncounted, tmp_path / "next")
+    with (tmp_path / "next" / "dryrun.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[decision.not_required]\nlatency = "nobody waits for it"\n')
+    with walking(tmp_path / "next", disposable, name="staging") as walk:
+        walk.sections(1, 2)
+        assert walk.check("backup-created").outcome is Outcome.PASSED
+
+
+def test_statements_that_are_not_counted_or_not_read(plain, disposable, tmp_path):
+    """A view that is empty or closed is no view; and where it goes after that, the check is red and nothing else."""
+    plain.sql("ALTER ROLE edfinance SET pg_stat_statements.track = 'none'")
+    plain.sql("SELECT pg_stat_statements_reset()", "postgres")
+    with walked(plain, tmp_path, disposable) as walk:
+        walk.sections(1, 2)
+        assert (
+            "pg_stat_statements counts nothing (see its pg_stat_statements.track" in walk.check("backup-created").reason
+        )
+    plain.sql("ALTER ROLE edfinance RESET pg_stat_statements.track")
+    revoke = "REVOKE SELECT ON pg_stat_statements FROM PUBLIC"
+    plain.sql(revoke, "postgres")
+    (tmp_path / "next").mkdir()
+    with walked(plain, tmp_path / "next", disposable) as walk:
+        walk.sections(1, 2)
+        assert "permission denied for view pg_stat_statements" in walk.check("backup-created").reason
+    plain.sql("GRANT SELECT ON pg_stat_statements TO PUBLIC", "postgres")
+    (tmp_path / "last").mkdir()
+    with walked(plain, tmp_path / "last", disposable) as walk:
+        walk.sections(1, 2, 3, 4, 5, 6)
+        plain.sql(revoke, "postgres")
+        walk.sections(7, 8, 9)
+        assert "which statements are slow cannot be told: " in failed(walk.run.records["slow-queries"])
+        red = [slug for slug, record in walk.run.records.items() if record.outcome is not Outcome.PASSED]
+        assert ["slow-queries"] == [slug for slug in red if walk.run.records[slug].outcome is Outcome.FAILED]
 
 
 def test_a_rollback_of_which_nobody_knows_the_end_is_called_unknown(stand, disposable, tmp_path, monkeypatch):

@@ -99,6 +99,12 @@ def test_a_role_that_may_not_read_others_says_so(beside, postgres, nobody):
     with connect(Conninfo(postgres.host, postgres.port, nobody, beside.info.dbname, "x")) as connection:
         expected = f"role {nobody!r} may not read the statements of others (pg_read_all_stats)"
         assert expected == statistics.available(connection)
+        assert statistics.available(connection, others=False) is None
+        connection.execute("SELECT 'mine' AS mine")
+        assert {"SELECT $1 AS mine"} == {
+            item.query for item in statistics.top(connection, beside.info.dbname, 99) if "mine" in item.query
+        }
+        assert statistics.HIDDEN in {item.query for item in statistics.top(connection, beside.info.dbname, 99)}
         with pytest.raises(TargetUnusable, match="cannot be reset: permission denied"):
             statistics.reset(connection, beside.info.dbname)
 

@@ -14,6 +14,8 @@ from pytest_dryrun.probes.smoke import clip
 
 _EXTENSION = "pg_stat_statements"
 _LONGEST_QUERY = 10_000
+_NOT_TOLD = "<insufficient privilege>"
+HIDDEN = "(statements of other roles, whose text this one may not read)"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -30,10 +32,10 @@ class StatementStatistics:
     rows: int
 
 
-def available(connection: Connection, *, create: bool = True) -> str | None:
+def available(connection: Connection, *, create: bool = True, others: bool = True) -> str | None:
     """Why this server's statistics cannot be had through this connection, or None when they can.
 
-    Without `create` the extension must be there already.
+    Without `create` the extension must be there already; without `others` this role's own statements are enough.
 
     They can when the library is preloaded (its settings are known only then; a placeholder in postgresql.conf does not
     show in pg_settings), when the extension is in this database or may be created here, and when this role may read
@@ -57,7 +59,7 @@ def available(connection: Connection, *, create: bool = True) -> str | None:
     if not created and not (superuser and create):
         missing = f"the extension pg_stat_statements is not in database {connection.info.dbname!r}"
         return f"{missing}, and only a superuser may create it" if create else missing
-    if not reads_all:
+    if others and not reads_all:
         return f"role {connection.info.user!r} may not read the statements of others (pg_read_all_stats)"
     return None
 
@@ -88,9 +90,9 @@ def reset(connection: Connection, database: str) -> None:
 def top(connection: Connection, database: str, n: int) -> tuple[StatementStatistics, ...]:
     """List the `n` statements one database's server processes spent most time on in total, the slowest first.
 
-    Statements of several roles count together. Statements inside functions are left out where the view can tell
-    (version 1.9, PostgreSQL 14), because the calling statement holds their time. A query's text is cut at 10,000
-    characters.
+    Statements of several roles count together, and as one all those whose text this role may not read (`HIDDEN`).
+    Statements inside functions are left out where the view can tell (version 1.9, PostgreSQL 14), because the calling
+    statement holds their time. A query's text is cut at 10,000 characters.
     """
     with _told("be read"):
         view = _named(connection, _EXTENSION)
@@ -115,7 +117,7 @@ def top(connection: Connection, database: str, n: int) -> tuple[StatementStatist
         found = connection.execute(query, (_LONGEST_QUERY + 1, _oid(connection, database), n)).fetchall()
     return tuple(
         StatementStatistics(
-            clip(text or "(its text is not known)", _LONGEST_QUERY),
+            HIDDEN if text == _NOT_TOLD else clip(text or "(its text is not known)", _LONGEST_QUERY),
             calls,
             float(mean),
             float(longest),

@@ -9,20 +9,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-import psycopg
-
-from pytest_dryrun.errors import CommandFailed, TargetUnusable
+from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts import Host
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
-from pytest_dryrun.steps import neighbours, way_back_rights
+from pytest_dryrun.steps import data_room, neighbours, way_back_rights
 from pytest_dryrun.steps import target as names
 from pytest_dryrun.steps.target import TargetDatabase
-
-# The template, the copy that is migrated, and what sorting and checkpoints may need; where the way back is walked as
-# the run itself would go it, the restored database stands beside the copy for a while.
-ROOM = 3
-ROOM_TO_REPLACE = 1
 
 
 def administration(conninfo: Conninfo) -> Conninfo:
@@ -45,29 +38,9 @@ def administration(conninfo: Conninfo) -> Conninfo:
         ) from error
 
 
-def serve(database: TargetDatabase, run_id: str, *, replaces: bool) -> Beside:
-    """Let copies stand on the target's server; raises TargetUnusable where there is no room for them.
-
-    `replaces`: a copy is to be replaced by one that is restored beside it.
-    """
+def serve(database: TargetDatabase, run_id: str) -> Beside:
+    """Let copies stand on the target's server, where its user is a superuser."""
     admin = administration(database.conninfo)
-    with database.connect() as connection:
-        needed = (ROOM + ROOM_TO_REPLACE * replaces) * databases.size_bytes(connection)
-        place = _data_directory(connection)
-    try:
-        free = database.host.free_bytes(place)
-    except CommandFailed as error:
-        raise TargetUnusable(
-            f"Whether {place} has room for copies is not known: {error.what}",
-            "A full disk would stop the target itself, so nothing was copied.",
-            'Set [rehearsal] provider to "auto": then the copies live on a disposable server here.',
-        ) from error
-    if free < needed:
-        raise TargetUnusable(
-            f"{place} on {database.host.name} has {free / 1e6:,.0f} MB free; copies may need {needed / 1e6:,.0f} MB.",
-            "A full disk would stop the target itself, so nothing was copied.",
-            'Make room there, or set [rehearsal] provider to "auto".',
-        )
     tool_conninfo = database.tool_conninfo.database(admin.dbname)
     return Beside(admin, tool_conninfo, database.host, database.identify().version_num, database, run_id)
 
@@ -97,8 +70,7 @@ class Beside:
 
     def free_bytes(self) -> int:
         """Bytes that still fit where the backup's host keeps the server's data."""
-        with connect(self.conninfo) as connection:
-            return self.host.free_bytes(_data_directory(connection))
+        return data_room.look(self.database)[1]
 
     def stop(self) -> None:
         """Drop this run's copies; the server goes on."""
@@ -106,8 +78,3 @@ class Beside:
             for what in (names.TEMPLATE, names.REHEARSAL):
                 copy = neighbours.named(self.database.conninfo.dbname, what, self.run_id)
                 each_of_them.callback(databases.drop, self.conninfo, copy)
-
-
-def _data_directory(connection: psycopg.Connection[tuple[object, ...]]) -> str:
-    (place,) = connection.execute("SELECT current_setting('data_directory')").fetchone() or ("/",)
-    return str(place)

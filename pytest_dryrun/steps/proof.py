@@ -25,18 +25,21 @@ from pytest_dryrun.values import Finding, Severity
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Space where the backup will lie; `needed_bytes` is the database's size or `min_free`, whichever is more."""
+    """Space in a folder, against what `purpose` may need of it."""
 
     directory: str
     free_bytes: int
     needed_bytes: int
+    purpose: str = "the backup"
+    remedy: str = "free space there or name another [backup] directory"
 
     def shortage(self) -> str:
-        """What to say when there is too little."""
+        """What to say where there is too little; empty where there is enough."""
+        if self.free_bytes >= self.needed_bytes:
+            return ""
         return (
             f"{self.directory} has {self.free_bytes / 1e6:,.0f} MB free, "
-            f"the backup may need {self.needed_bytes / 1e6:,.0f} MB: "
-            "free space there or name another [backup] directory"
+            f"{self.purpose} may need {self.needed_bytes / 1e6:,.0f} MB: {self.remedy}"
         )
 
 
@@ -125,7 +128,7 @@ class Restored:
 
 
 def room(database: TargetDatabase, directory: str, min_free_bytes: int) -> Room:
-    """Measure the room for a backup in `directory`; the database's own size is the safe estimate."""
+    """Measure the room for a backup in `directory`: the database's own size, the safe estimate, or more by choice."""
     with database.connect() as connection:
         size = databases.size_bytes(connection)
     return Room(directory, database.host.free_bytes(directory), max(min_free_bytes, size))

@@ -82,6 +82,7 @@ class Execution:
         self._pid: int | None = None
         self._sent = False
         self._out_of_reach = False
+        self._called_unknown = False
         self._status: int | None = None
 
     def __enter__(self) -> Self:
@@ -106,10 +107,12 @@ class Execution:
                 return
             if not self._link.lost and self._kill():
                 return
-            if self._link.lost:
-                left = self._unknown("it was to be ended")
-            else:
+            if not self._link.lost:
                 left = self._still_running("was given up before its end")
+            elif self._called_unknown:
+                return
+            else:
+                left = self._unknown("it was to be ended")
             # Whoever gave it up because the connection went is told what that means for the command.
             if error is None or (isinstance(error, CancelledError) and self._link.lost):
                 raise left from error
@@ -269,7 +272,7 @@ class Execution:
     def _unknown(self, reason: str) -> CommandFailed:
         if not self._sent:
             return not_started(self._argv, self._cwd, f"{self._link.name} gives no session ({last_words(reason)})")
-        self._out_of_reach = True
+        self._called_unknown = True
         return CommandFailed(
             f"The connection to {self._link.name} was lost while {shown(self._argv)} ran ({last_words(reason)}).",
             f"State unknown: it may have ended, or may still be running there (process group {self._pid}).",

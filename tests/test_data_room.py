@@ -1,0 +1,180 @@
+"""The room on the disk of a target's own server, as its host tells it: a real server, real file systems."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from needs import require
+from psycopg import sql
+
+from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.hosts import Completed
+from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.postgres.disposable import Disposable
+from pytest_dryrun.steps import data_room
+from pytest_dryrun.steps.target import TargetDatabase
+
+pytestmark = pytest.mark.live
+
+
+@dataclass(frozen=True)
+class Through(LocalHost):
+    """This machine, as it is seen through another program that runs the commands."""
+
+    program: tuple[str, ...] = ()
+
+    def run(self, argv: Sequence[str], **options: Any) -> Completed:
+        """Let the program run it."""
+        return super().run([*self.program, *argv], **options)
+
+
+@pytest.fixture
+def of_a_user(database: Conninfo) -> Iterator[Conninfo]:
+    """The database as a user sees it who may log in and no more."""
+    name = f"{database.dbname}_reader"
+    with connect(database) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'reads'").format(sql.Identifier(name)))
+    yield replace(database, user=name, password="reads")
+    with connect(database) as connection:
+        connection.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def closed(disposable: Disposable, database: Conninfo, tmp_path: Path) -> Iterator[Path]:
+    """A folder that only the server looks into; the database lies in one in it."""
+    require(os.geteuid() == 0, "only root can give a folder to somebody else")
+    yield from _lies_in(disposable, database, tmp_path, mounted=False)
+
+
+@pytest.fixture
+def small(disposable: Disposable, database: Conninfo, tmp_path: Path) -> Iterator[Path]:
+    """The same, and the database lies in a file system of 40 MB."""
+    require(os.geteuid() == 0, "only root can make a small file system")
+    yield from _lies_in(disposable, database, tmp_path, mounted=True)
+
+
+def _lies_in(disposable: Disposable, database: Conninfo, folder: Path, *, mounted: bool) -> Iterator[Path]:
+    place = folder / "closed" / "data"
+    place.mkdir(parents=True)
+    for each in (folder, *list(folder.parents)[:2]):
+        each.chmod(0o755)
+    if mounted:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", str(place)], check=True)
+    with psycopg.connect(**disposable.conninfo.parameters(), autocommit=True) as connection:
+        server = Path(f"/proc/{connection.info.backend_pid}").stat()
+        for each in (place.parent, place):
+            os.chown(each, server.st_uid, server.st_gid)
+            each.chmod(0o700)
+        name, space = sql.Identifier(database.dbname), sql.Identifier(f"{database.dbname}_space")
+        connection.execute(sql.SQL("CREATE TABLESPACE {} LOCATION {}").format(space, sql.Literal(str(place))))
+        connection.execute(sql.SQL("ALTER DATABASE {} SET TABLESPACE {}").format(name, space))
+        yield place
+        connection.execute(sql.SQL("ALTER DATABASE {} SET TABLESPACE pg_default").format(name))
+        connection.execute(sql.SQL("DROP TABLESPACE {}").format(space))
+    if mounted:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def target(conninfo: Conninfo, disposable: Disposable, host: LocalHost | None = None) -> TargetDatabase:
+    """The database behind a host."""
+    return TargetDatabase(conninfo, host or LocalHost(), disposable.tool, conninfo)
+
+
+def told(conninfo: Conninfo, disposable: Disposable, host: LocalHost | None = None) -> str:
+    """Why the room there is not known."""
+    with pytest.raises(data_room.Unmeasured) as caught:
+        data_room.look(target(conninfo, disposable, host))
+    return caught.value.what
+
+
+def test_who_may_ask_is_told_where_the_data_lies(disposable, database):
+    """The data directory and the figure of its file system."""
+    place, free = data_room.look(target(database, disposable))
+    with connect(database) as connection:
+        assert (place,) == connection.execute("SHOW data_directory").fetchone()
+    state = os.statvfs(place)
+    assert 0.05 > abs(free / (state.f_bavail * state.f_frsize) - 1)
+
+
+def test_who_may_not_ask_is_told_what_would_let_it(disposable, database, of_a_user):
+    """And with that it is let."""
+    grant = f'GRANT pg_read_all_settings TO "{of_a_user.user}"'
+    assert f"may not ask where the server keeps its data ({grant} would let it)" in told(of_a_user, disposable)
+    with connect(database) as connection:
+        connection.execute(grant)
+    assert data_room.look(target(of_a_user, disposable))[0] == data_room.look(target(database, disposable))[0]
+
+
+def test_a_tablespace_is_where_the_database_lies(disposable, of_a_user, small):
+    """Anybody may ask for that; what is needed for another database is more than there is."""
+    place, free = data_room.look(target(of_a_user, disposable))
+    assert str(small) == place
+    assert 40e6 > free > 10e6
+    there = target(of_a_user, disposable)
+    assert "" == data_room.room(there, 1, purpose="a copy", remedy="free space there").shortage()
+    room = data_room.room(there, 10, purpose="copies", remedy="free space there")
+    assert re.fullmatch(rf"{small} has [23]\d MB free, copies may need [78]\d MB: free space there", room.shortage())
+
+    data_room.require_still(there, free)
+    with pytest.raises(DryRunError) as caught:
+        data_room.require_still(there, free + 10_000_000)
+    assert "MB: a full disk would stop the server, so it was not restored." in caught.value.what
+    assert "The target is still the migrated database." == caught.value.means
+    # What nobody can tell is tried.
+    data_room.require_still(target(of_a_user, disposable, Through(program=("false",))), 10**12)
+    data_room.require_still(target(of_a_user.database("gone"), disposable), 10**12)
+
+
+def test_what_is_mounted_behind_a_closed_folder_is_not_measured(disposable, database, small):
+    """The figure of the folder before it would be another file system's."""
+    assert f"the login user cannot look at {small} on this machine" in told(database, disposable, LocalHost("nobody"))
+
+
+def test_a_closed_folder_is_measured_by_the_one_before_it(disposable, database, closed):
+    """Where nothing is mounted between them: so it is on Red Hat's systems."""
+    nobody = LocalHost("nobody")
+    assert 0 != nobody.run(["test", "-d", str(closed)], timeout_s=10).exit_status
+    place, free = data_room.look(target(database, disposable, nobody))
+    assert f"{closed.parent} (as far as the login user sees of {closed})" == place
+    state = os.statvfs(closed)
+    assert 0.05 > abs(free / (state.f_bavail * state.f_frsize) - 1)
+
+
+def test_a_server_that_runs_elsewhere_is_not_measured_here(disposable, database):
+    """Behind a port of the host there may be a container, or another machine: its disk is not this one."""
+    require(os.geteuid() == 0, "only root can make another process space")
+    elsewhere = Through(program=("unshare", "--pid", "--fork", "--mount-proc"))
+    said = told(database, disposable, elsewhere)
+    assert "it has no process on this machine: it runs in a container of it, or on another machine" in said
+
+
+def test_a_host_that_hides_processes(disposable, database):
+    """Whether the server runs there cannot be seen; that is not the same as that it does not."""
+    require(os.geteuid() == 0, "only root can hide processes")
+    hiding = 'mount -t proc -o hidepid=2 proc /proc && exec setpriv --reuid=65534 --clear-groups --regid=65534 "$@"'
+    hidden = Through(program=("unshare", "--mount", "sh", "-c", hiding, "sh"))
+    assert "this machine hides the processes of others from the login user" in told(database, disposable, hidden)
+
+
+def test_a_folder_that_the_host_does_not_have(disposable, database):
+    """A server that shares the host's processes, and not its files."""
+    require(os.geteuid() == 0, "only root can put another root in the place of the first")
+    bare = 'mount -t tmpfs none /tmp && exec "$@"'
+    elsewhere = Through(program=("unshare", "--mount", "sh", "-c", bare, "sh"))
+    assert "the login user cannot look at /tmp/" in told(database, disposable, elsewhere)
+
+
+def test_a_host_that_does_not_answer(disposable, database, monkeypatch):
+    """Its own words."""
+    monkeypatch.setattr(data_room, "COMMAND_S", 0.1)
+    silent = Through(program=("sh", "-c", "sleep 100", "sh"))
+    assert "did not end within 0.1 s" in told(database, disposable, silent)

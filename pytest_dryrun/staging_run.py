@@ -26,6 +26,8 @@ class StagingRun(StagingCopies):
     def __init__(self, **of_the_session: Any) -> None:
         super().__init__(**of_the_session)
         self.before_deploying: Callable[[], object] = unserved
+        self.changes_names = False
+        """Set when the target and the restored database are about to change names."""
 
     @contextmanager
     def deploying(self) -> Iterator[None]:
@@ -93,16 +95,19 @@ class StagingRun(StagingCopies):
             data_room.require_still(self.database(), room.needed_bytes // self._room_beside)
         beside = neighbours.named(self.database().conninfo.dbname, neighbours.BESIDE, self.run_id)
         with self.journal().writing(f"restoring the backup into {beside}, to take the target's place"):
-            done = way_back.bring_back(
+            return way_back.bring_back(
                 self.database(),
                 self.backup(),
                 self._backup_file,
                 run_id=self.run_id,
-                let_go=self._guard.close,
+                let_go=self._let_go,
+                swapped=lambda: self.publish(rolled_back=True),
                 timeout_s=self.target.backup.timeout_s,
             )
-            self.publish(rolled_back=True)
-        return done
+
+    def _let_go(self) -> None:
+        self.changes_names = True
+        self._guard.close()
 
     def hold_again(self) -> None:
         """Keep others out of the database that took the target's place; raises TargetUnusable where one has come."""

@@ -20,9 +20,23 @@ class StagingServing(StagingApplication):
     def roll_back(self) -> None:
         """Bring the target back, where a NO-GO after applying is to end with that; what came of it is told."""
         if self.run.rolls_back:
-            with ExitStack() as alone:
-                outcome, said = self._rolled_back(alone)
-                self.run.tell_way_back(outcome, said)
+            try:
+                with ExitStack() as alone:
+                    self.run.tell_way_back(*self._rolled_back(alone))
+            except KeyboardInterrupt:
+                self._tell_interrupted()
+                raise
+
+    def _tell_interrupted(self) -> None:
+        """Tell where the target is left; before its name was touched it is what it was, and the way back as well."""
+        if self.run.parts["rollback"]["outcome"]:
+            return
+        if self.run.parts.get("rolled_back"):
+            said = ["The rows are back.", "Interrupted after that: the application was not restarted, or not tried."]
+            self.run.tell_way_back("incomplete", said)
+        elif self.run.changes_names:
+            unknown = way_back.unknown(self.run.database().conninfo.dbname, "Interrupted while they changed names.")
+            self.run.tell_way_back("unknown", str(unknown).splitlines())
 
     def _rolled_back(self, alone: ExitStack) -> tuple[str, list[str]]:
         try:

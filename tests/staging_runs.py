@@ -24,6 +24,7 @@ from engine import IMAGE
 from staging import CONTAINER, Staging
 from walk import Walk, walking
 
+from pytest_dryrun import workspace
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.values import CheckRecord, Outcome
 
@@ -36,7 +37,7 @@ PRISMA = 'deploy = "npx prisma migrate deploy"\nstatus = "npx prisma migrate sta
 SLOW = "20991231000000_slow"
 # Copies have other names, so that it takes its time on the target alone.
 SLEEPS = """CREATE TABLE "Slow" ("id" INTEGER NOT NULL, CONSTRAINT "Slow_pkey" PRIMARY KEY ("id"));
-SELECT pg_sleep(CASE current_database() WHEN 'edfinance' THEN 60 ELSE 0 END);
+SELECT pg_sleep(CASE current_database() WHEN 'edfinance' THEN 600 ELSE 0 END);
 """
 ASLEEP = "FROM pg_stat_activity WHERE datname = 'edfinance' AND wait_event = 'PgSleep'"
 
@@ -49,10 +50,13 @@ def own_stand(staging: Staging) -> Iterator[Staging]:
 
 
 @pytest.fixture(name="borrowed")
-def borrowed_stand(staging: Staging) -> Iterator[Staging]:
+def borrowed_stand(staging: Staging, request: pytest.FixtureRequest) -> Iterator[Staging]:
     """The same for a test that leaves the stand as it found it, or fails: so the next one need not put it back."""
-    with staging.alone(gives_back=True):
+    failed_before = request.session.testsfailed
+    with staging.alone():
         yield staging
+        if request.session.testsfailed == failed_before:
+            staging.is_as_lent()
 
 
 def configuration(stand: Staging, **tables: str) -> str:
@@ -108,7 +112,13 @@ def starting() -> Iterator[Start]:
     for run in begun:
         if run.poll() is None:
             run.terminate()
-        run.communicate(timeout=60)
+    for run in begun:
+        try:
+            run.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            run.kill()
+            run.communicate()
+            workspace.sweep()
 
 
 def finished(run: subprocess.Popen[str], folder: Path) -> tuple[int, str, dict[str, Any]]:
@@ -147,10 +157,16 @@ def nothing_is_left(stand: Staging) -> None:
     while stand.sql(query) != "0" and time.monotonic() < deadline:
         time.sleep(0.2)
     assert "0" == stand.sql(query)
-    assert "0" == stand.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+    locked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    while stand.sql(locked) != "0" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert "0" == stand.sql(locked)
     assert "" == stand.sql("SELECT string_agg(datname, ' ') FROM pg_database WHERE datname LIKE '%dryrun%'")
     assert "" == stand.root("sh", "-c", "find /var/backups/edfinance -name '.*.part' -o -name '.*.journal'")
-    assert "" == stand.root("sh", "-c", "pgrep -u deploy -f 'pg_dump|migrate deploy|CLK_TCK' || true")
+    left = "pgrep -u deploy -f 'pg_dump|migrate deploy|awk -v port=' || true"
+    while stand.root("sh", "-c", left) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert "" == stand.root("sh", "-c", left)
 
 
 @contextmanager
@@ -207,7 +223,7 @@ def walked(stand: Staging, folder: Path, server: Disposable, **tables: str) -> I
 
 def wait_for(stand: Staging, pattern: str) -> None:
     """Wait until a process of this kind runs on the host."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         if stand.root("sh", "-c", f"pgrep -u deploy -f '{pattern}' || true"):
             return
@@ -231,7 +247,7 @@ def put(stand: Staging, name: str, text: str) -> None:
 
 def asleep(stand: Staging) -> None:
     """Wait until that migration is under way."""
-    until(lambda: stand.sql(f"SELECT 1 {ASLEEP}"), "the migration that sleeps")
+    until(lambda: stand.sql(f"SELECT 1 {ASLEEP}"), "the migration that sleeps", patience_s=240)
 
 
 def signed_in(stand: Staging) -> str:

@@ -194,13 +194,15 @@ def test_credentials_that_lead_nowhere(borrowed, disposable, tmp_path, spoil, sa
     """What is wrong, without any value; nothing is created."""
     secret = password(borrowed)
     assert 0 == borrowed.application(f"cp -p .env /tmp/env && {spoil}").returncode
-    with walked(borrowed, tmp_path, disposable) as walk:
-        assert walk.check("ssh-access").outcome is Outcome.PASSED
-        reason = failed(walk.check("database-credentials"))
-        assert says in reason
-        assert secret not in reason
-        assert walk.check("backup-created").reason.startswith("blocked by database-credentials: ")
-    assert 0 == borrowed.application("mv /tmp/env .env").returncode
+    try:
+        with walked(borrowed, tmp_path, disposable) as walk:
+            assert walk.check("ssh-access").outcome is Outcome.PASSED
+            reason = failed(walk.check("database-credentials"))
+            assert says in reason
+            assert secret not in reason
+            assert walk.check("backup-created").reason.startswith("blocked by database-credentials: ")
+    finally:
+        assert 0 == borrowed.application("mv /tmp/env .env").returncode
     assert "0" == borrowed.sql("SELECT count(*) FROM pg_database WHERE datname = 'edfinanze'")
 
 
@@ -320,10 +322,10 @@ def test_a_backup_that_changes_on_the_host(stand, disposable, tmp_path):
 def test_a_link_that_is_cut_while_deploying(stand, start, tmp_path):
     """The state is unknown, and the page says so; a following run finds everything as it is."""
     pending = r"""status = "sh -c 'echo PostgreSQL database \\\"edfinance\\\"; false'" """
-    slow = f'deploy = "sleep 60"\n{pending}'
+    slow = f'deploy = "sleep 600"\n{pending}'
     (tmp_path / "dryrun.toml").write_text(configuration(stand, migrations=slow), encoding="utf-8")
     run = start(tmp_path)
-    wait_for(stand, "sleep 60")
+    wait_for(stand, "sleep 600")
     stand.root("pkill", "-KILL", "-u", "deploy", "sshd")
     status, said, document = finished(run, tmp_path)
     assert 1 == status, said
@@ -341,9 +343,8 @@ def test_a_link_that_is_cut_while_deploying(stand, start, tmp_path):
 def test_ctrl_c_while_the_backup_is_written(stand, start, tmp_path):
     """Exit 2, an unfinished NO-GO, and nothing of the run on the host: no dump, no process, no session."""
     (tmp_path / "dryrun.toml").write_text(configuration(stand), encoding="utf-8")
-    stand.root("sh", "-c", "pkill -KILL -u deploy -x pg_dump || true")
     # Stopped where it can be interrupted: the example's dump would be written before anybody looks.
-    stopping = "while ! pkill -STOP -u deploy -x pg_dump; do sleep 0.01; done"
+    stopping = "while ! pkill -STOP -u deploy -f '^[^ ]*pg_dump .*--snapshot='; do sleep 0.01; done"
     watcher = subprocess.Popen(["docker", "exec", CONTAINER, "timeout", "90", "sh", "-c", stopping])
     run = start(tmp_path)
     assert 0 == watcher.wait(timeout=120)
@@ -351,5 +352,7 @@ def test_ctrl_c_while_the_backup_is_written(stand, start, tmp_path):
     status, said, document = finished(run, tmp_path)
     assert 2 == status, said
     assert "NO-GO" == document["decision"]
+    assert "passed" == outcome(document, "pending-migrations")[0]
+    assert "passed" != outcome(document, "backup-created")[0]
     nothing_is_left(stand)
     assert "" == stand.root("ls", "-A", "/var/backups/edfinance").strip()

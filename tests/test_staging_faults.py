@@ -43,6 +43,7 @@ from walk import Walk
 
 from pytest_dryrun import workspace
 from pytest_dryrun.postgres.disposable import Disposable
+from pytest_dryrun.steps import from_host
 from pytest_dryrun.values import Outcome
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
@@ -63,15 +64,19 @@ def meanwhile(work: Callable[[], object]) -> Iterator[None]:
     thread.start()
     try:
         yield
-    finally:
-        thread.join(timeout=120)
+    except BaseException as error:
+        thread.join(timeout=240)
+        for failure in failures:
+            error.add_note(f"Meanwhile: {failure!r}")
+        raise
+    thread.join(timeout=240)
     if failures:
         raise failures[0]
 
 
 def wake(stand: Staging) -> None:
     """End that migration where it still runs."""
-    stand.sql(f"SELECT pg_terminate_backend(pid) {ASLEEP}")
+    stand.sql(f"SELECT pg_terminate_backend(pid, 10000) {ASLEEP}")
 
 
 def tells_the_way_back(document: dict[str, Any]) -> bool:
@@ -128,20 +133,22 @@ def test_a_link_that_is_cut_while_the_backup_is_written(stand, disposable, tmp_p
     assert [] == applied(stand)
 
 
-def test_a_link_that_is_cut_while_the_dump_is_fetched(stand, disposable, tmp_path):
+def test_a_link_that_is_cut_while_the_dump_is_fetched(stand, disposable, tmp_path, monkeypatch):
     """Nothing is unknown: the file there is whole and was only read; the half of it here is gone."""
     # Whoever follows the file there is stopped, so that it is still to be fetched when it is written.
     stopping = "while ! pkill -STOP -u deploy -f 'cat <&3'; do sleep 0.01; done"
-    written = "while ! ls /var/backups/edfinance/staging-*.dump; do sleep 0.1; done"
+    stopped, write = threading.Event(), from_host._write
+
+    def written(*arguments: Any, **options: Any) -> None:
+        write(*arguments, **options)
+        assert stopped.wait(90)
+        cut(stand)
+
+    monkeypatch.setattr(from_host, "_write", written)
     with nothing_stays_here(), walked(stand, tmp_path, disposable) as walk:
         walk.sections(1, 2)
         folder = walk.run.workspace().path / "backup"
-
-        def cut_then() -> None:
-            stand.root("timeout", "90", "sh", "-c", f"{stopping}; {written}")
-            cut(stand)
-
-        with meanwhile(cut_then):
+        with meanwhile(lambda: (stand.root("timeout", "90", "sh", "-c", stopping), stopped.set())):
             reason = failed(walk.check("backup-created"))
         assert "could not be copied to" in reason
         assert "the connection was lost.\nThe copy here is not complete." in reason
@@ -150,6 +157,7 @@ def test_a_link_that_is_cut_while_the_dump_is_fetched(stand, disposable, tmp_pat
         walk.sections(3, 4, 5)
         assert "blocked by backup-created: " in walk.run.records["backup-restores"].reason
         assert "the target was not touched" in walk.run.records["migrations-applied"].reason
+    monkeypatch.undo()
     stand.root("pkill", "-CONT", "-u", "deploy", "-f", "cat <&3")
     a_following_run_is_clean(stand, tmp_path / "next", disposable, 1, 2, 3)
 
@@ -162,7 +170,7 @@ def test_the_run_after_a_killed_one_says_what_that_was_doing(stand, start, dispo
     asleep(stand)
     run.kill()
     run.communicate(timeout=60)
-    stand.sql(f"SELECT pg_terminate_backend(pid) {ASLEEP}")
+    wake(stand)
     with walked(stand, tmp_path, disposable) as walk:
         walk.check("database-credentials")
         [told] = [note for note in walk.run.parts["notes"] if "was cut off" in note]
@@ -332,7 +340,7 @@ def test_a_deployment_whose_lock_was_lost_is_not_begun(stand, disposable, tmp_pa
     with walked(stand, tmp_path, disposable) as walk:
         walk.sections(1, 2, 3, 4)
         ended = stand.sql(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_locks JOIN pg_database d ON d.oid = database"
+            "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_locks JOIN pg_database d ON d.oid = database"
             " WHERE locktype = 'advisory' AND datname = 'edfinance'"
         )
         assert "1" == str(ended).strip()

@@ -37,7 +37,7 @@ from walk import walking
 
 from pytest_dryrun import staging_copies
 from pytest_dryrun.errors import TargetUnusable
-from pytest_dryrun.steps import holding, way_back
+from pytest_dryrun.steps import holding, neighbours, way_back
 from pytest_dryrun.values import Outcome
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
@@ -297,6 +297,52 @@ def test_statements_that_are_not_counted_or_not_read(plain, disposable, tmp_path
         assert ["slow-queries"] == [slug for slug in red if walk.run.records[slug].outcome is Outcome.FAILED]
 
 
+def interrupted(*_: Any, **__: Any) -> None:
+    """What Ctrl-C does in the middle of something."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("part", "outcome", "said", "is_back"),
+    [
+        ("_restore", "", "", False),
+        ("_renamed", "unknown", "State unknown: 'edfinance' is the migrated database or the restored one", False),
+        ("databases.drop", "incomplete", "the application was not restarted, or not tried", True),
+    ],
+    ids=["restoring", "changing names", "clearing up"],
+)
+def test_ctrl_c_while_the_target_is_brought_back(
+    stand, disposable, tmp_path, monkeypatch, part, outcome, said, is_back
+):
+    """What the target is then: still migrated, one of two, or what it was; no word says to roll that back again."""
+    with walked(stand, tmp_path, disposable, rollback=RUN) as walk:
+        walk.sections(1, 2, 3, 4, 5)
+        assert PENDING == applied(stand)
+        with monkeypatch.context() as patched:
+            if part == "_renamed":
+                renamed = way_back._renamed
+                patched.setattr(way_back, part, lambda *given: (renamed(*given), interrupted()))
+            elif is_back:
+                drop = way_back.databases.drop
+                patched.setattr(
+                    way_back.databases,
+                    "drop",
+                    lambda admin, name: interrupted() if neighbours.ASIDE in name else drop(admin, name),
+                )
+            else:
+                patched.setattr(way_back, part, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                walk.serving.roll_back()
+        told = walk.run.parts["rollback"]
+        assert outcome == told["outcome"]
+        assert said in " ".join(told["said"])
+        assert bool(walk.run.parts.get("rolled_back")) is is_back
+        assert told["commands"]
+        assert (applied(stand) == PENDING) is (part == "_restore")
+    for name in stand.sql("SELECT datname FROM pg_database WHERE datname LIKE '%dryrun%'").splitlines():
+        stand.sql(f'DROP DATABASE "{name}"', "postgres")
+
+
 def test_a_rollback_of_which_nobody_knows_the_end_is_called_unknown(stand, disposable, tmp_path, monkeypatch):
     """The server does not answer any more in the moment that decides."""
     with walked(stand, tmp_path, disposable, rollback=RUN) as walk:
@@ -430,7 +476,7 @@ def test_another_run_that_came_while_the_databases_changed_names_is_not_disturbe
     """The lock goes with the database that is replaced: somebody else may hold the new one."""
     with walked(stand, tmp_path, disposable, rollback=RUN) as walk:
         conninfo = walk.run.database().conninfo
-        stand.sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        stand.sql("SELECT pg_terminate_backend(pid, 10000) FROM pg_locks WHERE locktype = 'advisory'")
         with closing(holding.hold(conninfo)), pytest.raises(TargetUnusable) as caught:
             walk.run.hold_again()
         assert "Another dry run holds this database" in caught.value.what

@@ -80,9 +80,25 @@ def taken(target: TargetDatabase, tmp_path: Path) -> proof.Taken:
     return proof.take(target, proof.here(target, tmp_path / "backup", "one.dump", 60), timeout_s=60)
 
 
+def replaced(target: TargetDatabase, taken: proof.Taken, path: Path) -> way_back.BroughtBack:
+    """Bring it back from a file; who it is is known when the names have changed, and not before."""
+    said: list[str] = []
+    done = way_back.bring_back(
+        target,
+        taken,
+        str(path),
+        run_id=RUN,
+        let_go=lambda: said.append("let go"),
+        swapped=lambda: said.append("swapped"),
+        timeout_s=60,
+    )
+    assert ["let go", "swapped"] == said
+    return done
+
+
 def back(target: TargetDatabase, taken: proof.Taken) -> way_back.BroughtBack:
-    """Bring it back."""
-    return way_back.bring_back(target, taken, str(taken.path), run_id=RUN, let_go=lambda: None, timeout_s=60)
+    """Bring it back from its backup."""
+    return replaced(target, taken, taken.path)
 
 
 def typed(target: TargetDatabase, taken: proof.Taken, *, user: str) -> list[str]:
@@ -167,7 +183,7 @@ def test_a_backup_that_is_not_what_the_target_was_does_not_take_its_place(owner,
     migrate(owner)
     other = proof.take(target, proof.here(target, tmp_path / "other", "other.dump", 60), timeout_s=60)
     with pytest.raises(DryRunError, match=r"is not what the target was: .*account"):
-        way_back.bring_back(target, taken, str(other.path), run_id=RUN, let_go=lambda: None, timeout_s=60)
+        replaced(target, taken, other.path)
     still_migrated(owner)
 
 

@@ -34,6 +34,15 @@ class Unknown(DryRunError):
     """Nobody can tell whether the target came back."""
 
 
+def unknown(name: str, why: str) -> Unknown:
+    """Say that the target is one of two, and nobody knows which."""
+    return Unknown(
+        why,
+        f"State unknown: {name!r} is the migrated database or the restored one, whole in either case.",
+        "Look which; the commands of the way back lead to the backup from both.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class BroughtBack:
     """A target that is its backup again; `down_ms` is how long it let nobody in, `left` what could not be dropped."""
@@ -114,12 +123,14 @@ def bring_back(
     *,
     run_id: str,
     let_go: Callable[[], object],
+    swapped: Callable[[], object],
     timeout_s: float,
 ) -> BroughtBack:
     """Replace the target by its backup, the file at `path` on its host.
 
-    `let_go` ends our own session in the target; everybody else's are ended by the server. Raises DryRunError or
-    psycopg.Error with the target as it was: the migrated database.
+    `let_go` ends our own session in the target, just before the databases change names; everybody else's are ended by
+    the server. `swapped` is called as soon as they have. Raises DryRunError or psycopg.Error with the target as it was:
+    the migrated database.
     """
     began = time.perf_counter()
     name = database.conninfo.dbname
@@ -132,6 +143,7 @@ def bring_back(
             connection.execute("ANALYZE")
         _hold(taken, restored, timeout_s=timeout_s)
         down_ms = _swap(admin, name, beside, aside, let_go)
+        swapped()
     finally:
         with suppress(psycopg.Error, TargetUnusable):
             databases.drop(admin, beside)  # where the names were changed, nothing is called that any more
@@ -194,11 +206,7 @@ def _swap(admin: Conninfo, name: str, beside: str, aside: str, let_go: Callable[
         try:
             stands = _oid(admin, name)
         except TargetUnusable as gone:
-            raise Unknown(
-                f"{lost} {gone.what}",
-                f"State unknown: {name!r} is the migrated database or the restored one, whole in either case.",
-                "Look which; the commands of the way back lead to the backup from both.",
-            ) from error
+            raise unknown(name, f"{lost} {gone.what}") from error
         if stands != new:
             raise DryRunError(lost, STILL_MIGRATED, "Type the commands of the way back.") from error
     return (time.perf_counter() - began) * 1000

@@ -8,7 +8,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from itertools import chain
@@ -28,6 +28,8 @@ _TICK_S = 0.05
 _LINGER_S = 0.5
 # After this a child that prints on and on behind an ended command is not waited for either.
 _LONGEST_LINGER_S = 10.0
+# OpenSSH's CHAN_RBUF.
+_ONE_READ_BYTES = 1 << 14
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BROKEN = (SSHException, EOFError, OSError)
 
@@ -185,14 +187,7 @@ class Execution:
             closed = channel.eof_received or channel.closed  # read before the streams: what came earlier is there
             if ended_at is None and channel.status_event.is_set():
                 ended_at = time.monotonic()
-            any_data = False
-            if channel.recv_ready():
-                any_data = True
-                yield STDOUT, channel.recv(_CHUNK_BYTES)
-            if channel.recv_stderr_ready():
-                any_data = True
-                yield STDERR, channel.recv_stderr(_CHUNK_BYTES)
-            if any_data:
+            if (yield from self._what_is_here()):
                 silent_since = None
                 continue
             if closed:
@@ -200,8 +195,12 @@ class Execution:
             if ended_at is not None:
                 now = time.monotonic()
                 silent_since = silent_since or now
-                if (now - silent_since > _LINGER_S or now - ended_at > _LONGEST_LINGER_S) and self._no_more():
-                    break
+                long = now - ended_at > _LONGEST_LINGER_S
+                if long or now - silent_since > _LINGER_S:
+                    came = yield from self._what_comes_now()
+                    if came < (_ONE_READ_BYTES if long else 1):
+                        break
+                    silent_since = None
             poller.poll(_TICK_S * 1000)
         if self._link.lost and not channel.eof_received:
             raise EOFError("before all that it printed was here")
@@ -217,15 +216,28 @@ class Execution:
         elif self._channel.status_event.is_set() and self._channel.exit_status >= 0:
             self._status = self._channel.exit_status
 
-    def _no_more(self) -> bool:
-        """Whether all that an ended command printed is here, though something else holds its streams open.
+    def _what_is_here(self) -> Generator[tuple[int, bytes], None, int]:
+        """Yield what has come of both streams; returns how many bytes that were."""
+        came = 0
+        channel = self._channel
+        streams = (STDOUT, channel.recv_ready, channel.recv), (STDERR, channel.recv_stderr_ready, channel.recv_stderr)
+        for number, ready, read in streams:
+            if ready():
+                chunk = read(_CHUNK_BYTES)
+                came += len(chunk)
+                yield number, chunk
+        return came
 
-        The exit status can come before the end of the output. The server sends in order, and before it answers for the
-        second time it has looked at the streams: what it had read of them by then has come.
+    def _what_comes_now(self) -> Generator[tuple[int, bytes], None, int]:
+        """Yield what comes until the server has answered twice; less than it reads at once is no backlog.
+
+        The exit status can come before the end of the output, and something else may hold the streams open for ever.
+        The server sends in order, and before it answers for the second time it has looked at the streams: what an ended
+        command had left in them by then has come, or at least as much as is read of a stream at once.
         """
         for _ in range(2):
             self._link.round_trip(self._deadline)
-        return not self._channel.recv_ready() and not self._channel.recv_stderr_ready()
+        return (yield from self._what_is_here())
 
     @contextmanager
     def _told(self) -> Iterator[None]:

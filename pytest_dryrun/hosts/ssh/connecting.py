@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -26,6 +26,9 @@ _KEEPALIVE_S = 15
 _DEAD_S = 60
 _JOIN_S = 5.0
 _LOG = "pytest_dryrun.ssh"
+# Who reads from a connection leaves this before it closes the channels, and only after that is the transport no longer
+# "active": a channel that is closed by the connection's end would look like one that the server has closed.
+_READING: Collection[object] = vars(paramiko.transport)["_active_threads"]
 
 
 class Transport(paramiko.Transport):
@@ -37,6 +40,11 @@ class Transport(paramiko.Transport):
         self.set_log_channel(_LOG)  # what the library logs is said in our own words
         table: dict[int, Any] = getattr(self, "_channel_handler_table", {})
         self._channel_handler_table = {**table, MSG_CHANNEL_REQUEST: self._request}
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone; known before its channels are closed."""
+        return not self.is_active() or self not in _READING
 
     def _request(self, channel: Any, message: paramiko.Message) -> None:
         copy = paramiko.Message(message.get_remainder())

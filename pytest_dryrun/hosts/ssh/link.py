@@ -33,7 +33,7 @@ class Link:
     @property
     def lost(self) -> bool:
         """Whether the connection is gone."""
-        return not self.connection.transport.is_active()
+        return self.connection.transport.lost
 
     @property
     def signals(self) -> dict[int, int]:

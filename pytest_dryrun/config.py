@@ -224,9 +224,10 @@ class Backup(Table):
 
 
 class RehearsalTable(Table):
-    """`[targets.NAME.rehearsal]`: where the disposable copy of a staging database lives."""
+    """`[targets.NAME.rehearsal]`: where the disposable copies of a staging database live, and what one takes there."""
 
     provider: Literal["auto", "container", "binaries", "embedded", "target"] = "auto"
+    copy_size: Size | None = None
 
 
 class Rollback(Table):

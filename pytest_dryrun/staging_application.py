@@ -38,7 +38,7 @@ class StagingApplication(Serving):
     def __init__(self, run: StagingRun) -> None:
         super().__init__(run)
         run.when_logged_in = self.watch
-        run.before_backup = self.require_statistics
+        run.before_backup = self.require_latency
         run.before_deploying = self._before_deploying
         self._asked_at: Any = None
 
@@ -173,7 +173,7 @@ class StagingApplication(Serving):
     def statistics_at(self) -> Conninfo | str:
         """Where the view is, in the target or in `postgres`; or why it is nowhere, or not wanted.
 
-        Nothing is created on the server. What others than the application's own user send need not be told.
+        Nothing is created on the server. What others than the application's own user send is not asked for.
         """
         if not self.target.performance.slow_queries:
             return "[performance] slow_queries = false"
@@ -194,19 +194,28 @@ class StagingApplication(Serving):
             reasons.append(reason or counts_nothing)
         return "; ".join(dict.fromkeys(reasons))
 
-    def require_statistics(self) -> None:
-        """Raise Blocked where slow statements are asked for, and could not be told once the target is migrated."""
-        settings, place = self.target.performance, self.statistics_at()
-        asked = self.target.api.configured or settings.queries
-        if not asked or not settings.slow_queries or "latency" in self.run.loaded.not_required:
+    def require_latency(self) -> None:
+        """Raise TargetUnusable where it is known already that nobody could tell the latency once it is migrated."""
+        settings = self.target.performance
+        timed = (self.target.api.configured and settings.requests) or settings.queries
+        used = self.target.api.configured or settings.queries
+        if "latency" in self.run.loaded.not_required or not used:
             return
-        if isinstance(place, str):
-            timed = (self.target.api.configured and settings.requests) or settings.queries
-            first = "" if timed else "name what is to be timed ([performance] requests or queries) and "
-            raise Blocked(
-                f"blocked, the target was not touched: slow-queries could not tell which statements are slow: {place}."
-                " Let the server count them (shared_preload_libraries = 'pg_stat_statements', and as a superuser CREATE"
-                f" EXTENSION pg_stat_statements in postgres), or {first}set [performance] slow_queries = false"
+        means = "Its row would be undetermined once the target is migrated, which is NO-GO, so nothing was touched."
+        if not settings.slow_queries:
+            if not timed:
+                raise TargetUnusable(
+                    "Nothing is timed, and [performance] slow_queries = false: nobody could tell the latency.",
+                    means,
+                    "Name [performance] requests or queries, or say in [decision.not_required] why latency is not.",
+                )
+        elif isinstance(place := self.statistics_at(), str):
+            first = "" if timed else "name [performance] requests or queries to be timed and "
+            raise TargetUnusable(
+                f"Slow statements cannot be told: {place}.",
+                means,
+                "Let the server count them (shared_preload_libraries = 'pg_stat_statements', and as a superuser CREATE"
+                f" EXTENSION pg_stat_statements in postgres), or {first}set [performance] slow_queries = false.",
             )
 
     @step("Reading what pg_stat_statements has counted so far")
@@ -238,14 +247,15 @@ class StagingApplication(Serving):
         if isinstance(now, str):
             return performance.TopStatements(now)
         since = statement_statistics.since(before, now)
-        if not since:
+        own = tuple(item for item in since if item.query != statement_statistics.HIDDEN)
+        if not own:
             return performance.TopStatements("pg_stat_statements has counted nothing since the deployment")
-        if any(item.query == statement_statistics.HIDDEN for item in since):
+        for hidden in {*since} - {*own}:
             self.run.note(
-                f"Statements of other roles than {place.user!r} are counted as one among the slow ones: it may not read"
-                " which they are (pg_read_all_stats)."
+                f"{hidden.calls} calls of other roles than {place.user!r} were not judged, for it may not read them"
+                f" ({hidden.mean_ms:.1f} ms on average; pg_read_all_stats would let it)."
             )
-        return self._told(since)
+        return self._told(own)
 
     def _before_deploying(self) -> None:
         self.processes_before()

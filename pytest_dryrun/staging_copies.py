@@ -85,11 +85,18 @@ class StagingCopies(StagingAccess, ABC):
         rooms = (None if self.beside else self.room_for_copies(), self.room_on_target())
         return tuple(room for room in rooms if room is not None)
 
+    @step("Measuring how large a copy may be")
+    def copy_bytes(self) -> int:
+        """What a copy of the target takes: as configured, or as much as the target, which may be bloated."""
+        if self.target.rehearsal.copy_size:
+            return size_bytes(self.target.rehearsal.copy_size)
+        with self.database().connect() as connection:
+            return databases.size_bytes(connection)
+
     @step("Measuring the room for the copies")
     def room_for_copies(self) -> proof.Room:
-        """Free space where the disposable server keeps its data; the dump is compressed, and copies are not bloated."""
-        with self.database().connect() as connection:
-            needed = (COPIES + self.rolls_back) * databases.size_bytes(connection)
+        """Free space where the disposable server keeps its data."""
+        needed = (COPIES + self.rolls_back) * self.copy_bytes()
         server = self.server()
         place = "the Docker engine" if server.provider == "container" else str(self.workspace().path)
         return proof.Room(
@@ -97,7 +104,8 @@ class StagingCopies(StagingAccess, ABC):
             server.free_bytes(),
             needed,
             purpose="the copies",
-            remedy='free space there, or let them stand beside the target: [rehearsal] provider = "target"',
+            remedy="free space there, say what a copy takes ([rehearsal] copy_size), or let them stand beside the"
+            ' target (provider = "target")',
         )
 
     @step("Measuring the room beside the target")
@@ -108,15 +116,15 @@ class StagingCopies(StagingAccess, ABC):
             return None
         setting = '[rehearsal] provider = "auto"' if self.beside else '[rollback] on_no_go = "print"'
         try:
-            return data_room.room(
-                database, self._room_beside, purpose=purpose, remedy=f"free space there, or set {setting}"
-            )
+            place, free = data_room.look(database)
         except data_room.Unmeasured as error:
             self.note(
                 f"A full disk would stop the target's server, and {error.what}. {purpose.capitalize()} may need"
                 f" {self._room_beside} times the size of the target."
             )
             return None
+        remedy = f"free space there, say what a copy takes ([rehearsal] copy_size), or set {setting}"
+        return proof.Room(place, free, self._room_beside * self.copy_bytes(), purpose=purpose, remedy=remedy)
 
     @property
     def _put_beside(self) -> str:

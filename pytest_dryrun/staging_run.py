@@ -12,6 +12,8 @@ import psycopg
 
 from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.judging import Blocked
+from pytest_dryrun.postgres import databases
+from pytest_dryrun.postgres.connection import connect
 from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.staging_access import unserved
 from pytest_dryrun.staging_copies import StagingCopies
@@ -91,8 +93,8 @@ class StagingRun(StagingCopies):
         """Replace the migrated target by its backup."""
         if changed := self.backup().changed():
             raise DryRunError(changed, way_back_rights.STILL_MIGRATED, "Find a backup that is whole, and restore it.")
-        if (room := self.room_on_target()) is not None:
-            data_room.require_still(self.database(), room.needed_bytes // self._room_beside)
+        if self.room_on_target() is not None:
+            data_room.require_still(self.database(), self._restored_bytes())
         beside = neighbours.named(self.database().conninfo.dbname, neighbours.BESIDE, self.run_id)
         with self.journal().writing(f"restoring the backup into {beside}, to take the target's place"):
             return way_back.bring_back(
@@ -104,6 +106,14 @@ class StagingRun(StagingCopies):
                 swapped=lambda: self.publish(rolled_back=True),
                 timeout_s=self.target.backup.timeout_s,
             )
+
+    def _restored_bytes(self) -> int:
+        """What the backup took where it was restored; 0 where its server is gone, which the way back does without."""
+        try:
+            with connect(self.restored().conninfo) as connection:
+                return databases.size_bytes(connection)
+        except (DryRunError, psycopg.Error):
+            return 0
 
     def _let_go(self) -> None:
         self.changes_names = True

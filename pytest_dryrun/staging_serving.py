@@ -23,19 +23,20 @@ class StagingServing(StagingApplication):
             try:
                 with ExitStack() as alone:
                     self.run.tell_way_back(*self._rolled_back(alone))
-            except KeyboardInterrupt:
-                self._tell_interrupted()
+            except BaseException as error:
+                self._tell_interrupted(type(error).__name__)
                 raise
 
-    def _tell_interrupted(self) -> None:
-        """Tell where the target is left; before its name was touched it is what it was, and the way back as well."""
-        if self.run.parts["rollback"]["outcome"]:
-            return
+    def _tell_interrupted(self, by: str) -> None:
+        """Tell where the target is left; before the databases change names it is what it was, as is the way back."""
         if self.run.parts.get("rolled_back"):
-            said = ["The rows are back.", "Interrupted after that: the application was not restarted, or not tried."]
-            self.run.tell_way_back("incomplete", said)
+            restart = self.target.restart_after_rollback
+            left = f"Restart it ({restart}) and try it." if restart else "Try it."
+            said = [f"The rows are back. After that {by} broke it off: the application may not be on them. {left}"]
+            self.run.tell_way_back("interrupted", said)
         elif self.run.changes_names:
-            unknown = way_back.unknown(self.run.database().conninfo.dbname, "Interrupted while they changed names.")
+            name = self.run.database().conninfo.dbname
+            unknown = way_back.unknown(name, f"{by} broke it off while the databases changed names.")
             self.run.tell_way_back("unknown", str(unknown).splitlines())
 
     def _rolled_back(self, alone: ExitStack) -> tuple[str, list[str]]:

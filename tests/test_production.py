@@ -76,7 +76,7 @@ def test_every_step_that_asks_for_the_database_is_tried():
     assert {*STEPS} == public(StagingAccess, StagingCopies, StagingRun) - harmless | {"rehearsal", "applied", "backup"}
     looking = {"way", "reaches_target", "watch", "sampler"}
     reached = {"statistics_at", "counted_before", "statement_statistics", "top_statements"}
-    reached |= {"timed_before", "processes_before", "roll_back", "require_statistics"}
+    reached |= {"timed_before", "processes_before", "roll_back", "require_latency"}
     assert {*SERVING} == public(StagingApplication, StagingServing) - looking - reached | {"api", "latency"}
 
 

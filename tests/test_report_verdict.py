@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
-from pytest_dryrun.report import annex, checklist, page, terminal, verdict
+from pytest_dryrun.report import annex, checklist, history, page, terminal, verdict
 from pytest_dryrun.report.schema import load_schema
 from pytest_dryrun.values import Outcome
 
@@ -131,6 +131,46 @@ def test_a_rolled_back_target_is_called_so() -> None:
     document["rolled_back"] = True
     assert "has been rolled back" in verdict.sentence(verdict.settle(document))
     assert "Roll the target back" not in page.render(document)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_back", "sentence", "step", "entry"),
+    [
+        (
+            "",
+            False,
+            "is already migrated: roll it back, fix",
+            "Roll the target back, fix the reasons",
+            "Target: migrated\n",
+        ),
+        (
+            "unknown",
+            False,
+            "was migrated; whether it has been rolled back is not known: look whether it is rolled back, fix",
+            "Look whether the target is rolled back, fix the reasons",
+            "Target: migrated; whether it was rolled back is not known\n",
+        ),
+        (
+            "interrupted",
+            True,
+            "was migrated and has been rolled back: fix",
+            "Fix the reasons",
+            "Target: migrated, then rolled back, the application not tried\n",
+        ),
+        ("incomplete", True, "has been rolled back: fix", "Fix the reasons", "rolled back and not working\n"),
+    ],
+)
+def test_every_end_of_a_rollback_is_told_alike_everywhere(outcome, is_back, sentence, step, entry) -> None:
+    """The terminal's sentence, the next step on the page and in the list, and the entry that stays."""
+    document = samples.rollback_and_fix()
+    document["rolled_back"] = is_back
+    document["rollback"] = {"host": "staging", "commands": ["dropdb"], "outcome": outcome, "said": ["so it is"]}
+    validator().validate(document)
+    assert sentence in verdict.sentence(verdict.settle(document))
+    assert step in page.render(document)
+    assert f"{step[0].lower()}{step[1:]}" in checklist.render(document)
+    assert entry in history.entry(document)
+    assert ("dropdb" in page.render(document)) is not is_back
 
 
 def test_a_state_that_nobody_told_is_called_unknown() -> None:

@@ -168,7 +168,6 @@ def _sign_off(document: verdict.Document) -> Iterator[str]:
     yield f"- Date and signature: {BLANK}"
     yield f"- Decision: {escape(document['headline'])}"
     remedy = "fix the reasons above and run the dry run again"
-    migrated = document["headline"] == "ROLLBACK & FIX" and not document["rolled_back"]
-    otherwise = f"roll the target back, {remedy}" if migrated else remedy
+    otherwise = ", ".join(filter(None, [verdict.before_mending(document), remedy]))
     go = escape(project["next_step"] or "") or BLANK
     yield f"- Next step: {go if document['decision'] == 'GO' else otherwise}"

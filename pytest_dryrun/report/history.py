@@ -53,9 +53,12 @@ def entry(document: verdict.Document) -> str:
 
 
 def _target(document: verdict.Document) -> str:
+    outcome = document["rollback"]["outcome"]
     if document["rolled_back"]:
-        broken = " and not working" if document["rollback"]["outcome"] == "incomplete" else ""
-        return f"migrated, then rolled back{broken}"
+        broken = {"incomplete": " and not working", "interrupted": ", the application not tried"}
+        return f"migrated, then rolled back{broken.get(outcome, '')}"
+    if outcome == "unknown":
+        return "migrated; whether it was rolled back is not known"
     if document["target_migrated"]:
         return "migrated"
     return "not migrated" if document["finished"] is True else "not known yet"

@@ -137,10 +137,20 @@ def sentence(document: Document) -> str:
     state = f"Of {len(required)} required criteria {' and '.join(parts)}" if parts else "No criterion speaks for a GO"
     summary = f"{state} ({tally(document['checks'])})."
     if document["headline"] == "ROLLBACK & FIX":
-        if document["rolled_back"]:
-            return f"{summary} The target was migrated and has been rolled back: fix the reasons below, run again."
-        return f"{summary} The target is already migrated: roll it back, fix the reasons below, run again."
+        state = "was migrated and has been rolled back" if document["rolled_back"] else "is already migrated"
+        if document["rollback"]["outcome"] == "unknown":
+            state = "was migrated; whether it has been rolled back is not known"
+        first = before_mending(document).replace("the target", "it")
+        return f"{summary} The target {state}: {first and f'{first}, '}fix the reasons below, run again."
     return f"{summary} {UNKNOWN if document['state_unknown'] else 'The target was not migrated.'}"
+
+
+def before_mending(document: Document) -> str:
+    """What is to be done with the target before anything is mended; empty where it is what it was."""
+    if document["headline"] != "ROLLBACK & FIX" or document["rolled_back"]:
+        return ""
+    unknown = document["rollback"]["outcome"] == "unknown"
+    return "look whether the target is rolled back" if unknown else "roll the target back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +167,7 @@ _WAYS = {
     "": "The way back",
     "done": "Rolled back",
     "incomplete": "Rolled back, but not everything works again",
+    "interrupted": "Rolled back; the application was not tried to the end",
     "failed": "Not rolled back: this has to be done by hand",
     "unknown": "Whether it was rolled back is not known: look before anything is typed",
 }
@@ -170,7 +181,7 @@ def way_back(document: Document) -> WayBack | None:
     told = document["rollback"]
     if not told["commands"] and not told["said"]:
         return None
-    left = () if told["outcome"] in {"done", "incomplete"} else tuple(told["commands"])
+    left = () if told["outcome"] in {"done", "incomplete", "interrupted"} else tuple(told["commands"])
     return WayBack(_WAYS.get(told["outcome"], _WAYS["failed"]), tuple(told["said"]), left, told["host"])
 
 

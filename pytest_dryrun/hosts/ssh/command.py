@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import select
-import shlex
 import signal
 import threading
 import time
@@ -19,9 +18,9 @@ from paramiko.ssh_exception import SSHException
 
 from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts.output import STDERR, STDOUT, last_words, not_started, shown, too_slow
-from pytest_dryrun.hosts.ssh import GROUP
 from pytest_dryrun.hosts.ssh.ending import END_S, end
 from pytest_dryrun.hosts.ssh.link import Link
+from pytest_dryrun.hosts.ssh.script import script, wrapper
 
 _CHUNK_BYTES = 1 << 18
 _TICK_S = 0.05
@@ -30,33 +29,7 @@ _LINGER_S = 0.5
 _LONGEST_LINGER_S = 10.0
 # OpenSSH's CHAN_RBUF.
 _ONE_READ_BYTES = 1 << 14
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BROKEN = (SSHException, EOFError, OSError)
-
-# All that the process list ever shows besides the command itself. Whatever the login shell is and prints, our own
-# streams begin at the mark. What is to be done comes over stdin, and only after we have seen the process number:
-# a command that was given up before cannot start later.
-_WRAPPER = """exec sh -c 'echo {mark}; echo {mark} $$ >&2; eval "$(cat)"'"""
-
-# In braces, so that half of it is a syntax error and not half a command. sshd makes the command the leader of a group
-# of its own; where something else stands between, setsid does.
-_SCRIPT = """{{
-export {group}=$$
-{exports}
-{change}
-set -- {argv}
-case $1 in
-*/*) [ -f "$1" ] && [ -x "$1" ] ;;
-*) command -v -- "$1" >/dev/null 2>&1 ;;
-esac || {{ echo '{mark} the program is not there' >&2; exit 127; }}
-if ! kill -s 0 -- "-$$" 2>/dev/null && command -v setsid >/dev/null 2>&1; then
-exec setsid sh -c 'echo "$0" >&2; exec "$@" </dev/null' '{mark}' "$@"
-fi
-echo '{mark}' >&2
-exec "$@" </dev/null
-}}
-"""
-_CHANGE = "CDPATH= cd -- {cwd} >/dev/null 2>&1 || {{ echo '{mark} the folder is not there' >&2; exit 127; }}"
 
 
 class Execution:
@@ -78,7 +51,7 @@ class Execution:
         self._cwd = cwd
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
-        self._script = _script(link.mark, argv, env or {}, cwd)
+        self._script = script(link.mark, argv, env or {}, cwd)
         self._open = ExitStack()
         self._heads = {STDOUT: bytearray(), STDERR: bytearray()}
         self._pid: int | None = None
@@ -93,8 +66,8 @@ class Execution:
         try:
             with self._told():
                 self._open.enter_context(self._link.seat(self._deadline))
-                wrapper = _WRAPPER.format(mark=self._link.mark)
-                session = self._link.session(lambda channel: channel.exec_command(wrapper), self._deadline)
+                shell = wrapper(self._link.mark)
+                session = self._link.session(lambda channel: channel.exec_command(shell), self._deadline)
                 self._channel: paramiko.Channel = self._open.enter_context(session)
                 self._received = self._streams()
                 self._begin()
@@ -290,19 +263,3 @@ class Execution:
             f"State unknown: it may have ended, or may still be running there (process group {self._pid}).",
             "Log in and look at what it did before anything is run again; nothing was repeated.",
         )
-
-
-def _script(mark: str, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> bytes:
-    for name in env:
-        if not _NAME.fullmatch(name):
-            raise not_started(argv, cwd, f"{name!r} cannot be an environment variable of a POSIX shell")
-    if any("\0" in text for text in (*argv, *env.values(), cwd or "")):
-        raise not_started(argv, cwd, "an argument or an environment variable holds a NUL byte")
-    text = _SCRIPT.format(
-        exports="\n".join(f"export {name}={shlex.quote(value)}" for name, value in env.items()),
-        change=_CHANGE.format(cwd=shlex.quote(cwd), mark=mark) if cwd else "",
-        argv=shlex.join(argv),
-        mark=mark,
-        group=GROUP,
-    )
-    return text.encode(errors="surrogateescape")

@@ -28,7 +28,7 @@ _JOIN_S = 5.0
 _LOG = "pytest_dryrun.ssh"
 # Who reads from a connection leaves this before it closes the channels, and only after that is the transport no longer
 # "active": a channel that is closed by the connection's end would look like one that the server has closed.
-_READING: Collection[object] = vars(paramiko.transport)["_active_threads"]
+_READING: Collection[object] | None = vars(paramiko.transport).get("_active_threads")
 
 
 class Transport(paramiko.Transport):
@@ -44,7 +44,7 @@ class Transport(paramiko.Transport):
     @property
     def lost(self) -> bool:
         """Whether the connection is gone; known before its channels are closed."""
-        return not self.is_active() or self not in _READING
+        return not self.is_active() or (_READING is not None and self not in _READING)
 
     def _request(self, channel: Any, message: paramiko.Message) -> None:
         copy = paramiko.Message(message.get_remainder())

@@ -38,6 +38,7 @@ STEPS = (
     "project_files",
     "replacing",
     "backup_room",
+    "copy_bytes",
     "room_for_copies",
     "room_on_target",
     "integrity",

@@ -23,7 +23,7 @@ from staging_runs import (  # noqa: F401 - two are fixtures
 )
 from walk import walking
 
-from pytest_dryrun import staging_copies, workspace
+from pytest_dryrun import workspace
 from pytest_dryrun.steps.host_journal import HostJournal
 from pytest_dryrun.values import Outcome
 
@@ -134,15 +134,14 @@ def test_a_user_who_is_no_superuser_is_told_first(stand, disposable, tmp_path):
         assert "is no superuser, and copies beside the target need one" in failed(walk.check("database-credentials"))
 
 
-def test_a_server_without_room_for_copies_is_left_alone(mighty, disposable, tmp_path, monkeypatch):
+def test_a_server_without_room_for_copies_is_left_alone(mighty, disposable, tmp_path):
     """A full disk would stop the target itself."""
-    monkeypatch.setattr(staging_copies, "COPIES", 10**9)
-    with walked(mighty, tmp_path, disposable, rehearsal=BESIDE) as walk:
+    with walked(mighty, tmp_path, disposable, rehearsal=f'{BESIDE}\ncopy_size = "1000TB"') as walk:
         walk.check("ssh-access")
         reason = failed(walk.check("backup-space"))
         assert "/var/lib/postgresql/15/main has " in reason
-        assert "MB free, the copies beside the target may need " in reason
-        assert 'MB: free space there, or set [rehearsal] provider = "auto"' in reason
+        assert "MB free, the copies beside the target may need 3,000,000,000 MB" in reason
+        assert 'copy_size), or set [rehearsal] provider = "auto"' in reason
         assert "the copies may need" not in reason
         assert walk.check("backup-created").reason.startswith(
             "blocked by backup-space: /var/lib/postgresql/15/main has"

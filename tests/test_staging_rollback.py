@@ -35,7 +35,6 @@ from staging_runs import (  # noqa: F401 - two are fixtures
 )
 from walk import walking
 
-from pytest_dryrun import staging_copies
 from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.steps import holding, neighbours, way_back
 from pytest_dryrun.values import Outcome
@@ -200,15 +199,14 @@ def test_a_user_who_may_see_nothing_but_its_own(plain, disposable, tmp_path):
         assert "calls of other roles than 'edfinance' were not judged, for it may not read them" in note
 
 
-def test_copies_that_do_not_fit_here(stand, disposable, tmp_path, monkeypatch):
+def test_copies_that_do_not_fit_here(stand, disposable, tmp_path):
     """Said before the dump is fetched, which would fill the disk."""
-    monkeypatch.setattr(staging_copies, "COPIES", 10**9)
-    with walked(stand, tmp_path, disposable) as walk:
+    with walked(stand, tmp_path, disposable, rehearsal='copy_size = "1000TB"') as walk:
         walk.check("ssh-access")
         reason = failed(walk.check("backup-space"))
         assert f"{walk.run.workspace().path} here has " in reason
-        assert "MB free, the copies may need " in reason
-        assert 'let them stand beside the target: [rehearsal] provider = "target"' in reason
+        assert "MB free, the copies may need 2,000,000,000 MB: free space there, say what a copy takes" in reason
+        assert '([rehearsal] copy_size), or let them stand beside the target (provider = "target")' in reason
         assert walk.check("backup-created").reason.startswith("blocked by backup-space: ")
         assert not (walk.run.workspace().path / "backup").exists()
     assert "" == stand.root("ls", "-A", "/var/backups/edfinance").strip()

@@ -201,7 +201,7 @@ class StagingApplication(Serving):
         used = self.target.api.configured or settings.queries
         if "latency" in self.run.loaded.not_required or not used:
             return
-        means = "Its row would be undetermined once the target is migrated, which is NO-GO, so nothing was touched."
+        means = "That would be NO-GO once the target is migrated, so nothing was touched."
         if not settings.slow_queries:
             if not timed:
                 raise TargetUnusable(
@@ -214,8 +214,8 @@ class StagingApplication(Serving):
             raise TargetUnusable(
                 f"Slow statements cannot be told: {place}.",
                 means,
-                "Let the server count them (shared_preload_libraries = 'pg_stat_statements', and as a superuser CREATE"
-                f" EXTENSION pg_stat_statements in postgres), or {first}set [performance] slow_queries = false.",
+                "Let the server count them (library preloaded, and as a superuser CREATE EXTENSION pg_stat_statements"
+                f" in postgres), or {first}set [performance] slow_queries = false.",
             )
 
     @step("Reading what pg_stat_statements has counted so far")

@@ -173,3 +173,6 @@ def test_a_host_that_does_not_answer(disposable, database, monkeypatch):
     monkeypatch.setattr(data_room, "COMMAND_S", 0.1)
     silent = Through(program=("sh", "-c", "sleep 100", "sh"))
     assert "did not end within 0.1 s" in told(database, disposable, silent)
+    monkeypatch.undo()
+    broken = Through(program=("sh", "-c", "echo '{braces}' >&2; exit 9", "sh"))
+    assert told(database, disposable, broken).endswith("on this machine failed")

@@ -46,8 +46,9 @@ def look(database: TargetDatabase) -> tuple[str, int]:
             if looked.exit_status == 0:
                 return str(place), host.free_bytes(str(place))
         except CommandFailed as error:
-            raise _unmeasured(error.what) from error
-    raise _unmeasured(_WHY.get(looked.exit_status, looked.stderr.strip()).format(host=host.name, place=place))
+            raise _unmeasured(error.what.rstrip(".")) from error
+    why = _WHY.get(looked.exit_status, "the look at {place} on {host} failed").format(host=host.name, place=place)
+    raise _unmeasured(why)
 
 
 def require_still(database: TargetDatabase, needed_bytes: int) -> None:

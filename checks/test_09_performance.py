@@ -34,7 +34,7 @@ def test_slow_queries(target, top_statements, record):
     """
     if not target.performance.slow_queries:
         record.not_applicable("the target has [performance] slow_queries = false")
-    if not target.api.configured and not target.performance.queries:
+    if not target.sends_statements:
         record.not_applicable("neither an [api] nor [performance] queries are configured, so nothing sends statements")
     if top_statements.unavailable and target.role == "local":  # whose server is of the kind that is configured
         record.not_applicable(top_statements.unavailable)

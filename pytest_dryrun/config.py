@@ -179,6 +179,11 @@ class Performance(Table):
     max_cpu_percent: Annotated[float, Field(gt=0, le=100)] = 95
     slow_queries: bool = True
 
+    @property
+    def timed(self) -> bool:
+        """Whether anything is timed; requests only ever stand here where there is an API to answer them."""
+        return bool(self.requests or self.queries)
+
 
 class Stalls(Table):
     """`[targets.NAME.stalls]`: the longest time a migration may keep others waiting, at `scale`."""
@@ -272,6 +277,11 @@ class Target(Table):
         if (self.api.restart or self.api.status) and not (self.role == "staging" and self.api.base_url):
             raise ValueError("api.restart and api.status are about an API that a staging host runs: give its base_url")
         return self
+
+    @property
+    def sends_statements(self) -> bool:
+        """Whether anything is configured that has the migrated database work."""
+        return self.api.configured or bool(self.performance.queries)
 
     @property
     def restart_after_rollback(self) -> str:

@@ -182,12 +182,11 @@ class Serving:
     def latency(self) -> performance.LatencyComparison:
         """The same requests and queries on a copy of the unmigrated data and on the target."""
         settings = self.target.performance
-        requests = bool(settings.requests) and self.target.api.configured
-        if not requests and not settings.queries:
+        if not settings.timed:
             return performance.LatencyComparison(configured=False, before=None, after=None)
         self._watched()
-        after = performance.timed(self.client() if requests else None, self.migrated_database(), settings)
-        before, notes = self._timed_before(requests=requests and bool(self.target.api.start))
+        after = performance.timed(self.client() if settings.requests else None, self.migrated_database(), settings)
+        before, notes = self._timed_before(requests=bool(settings.requests and self.target.api.start))
         compared = performance.compared(before, after, settings.p95_ms, notes)
         self.run.publish(latency=compared.as_document())
         self.run.note(*compared.notes)

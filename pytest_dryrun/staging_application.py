@@ -180,37 +180,40 @@ class StagingApplication(Serving):
         target = self.run.database().conninfo
         reasons = []
         for place in (target, target.database("postgres")):
-            try:
-                with connect(place) as connection:
-                    reason = statement_statistics.available(connection, create=False, others=False)
-                    # What this run itself has asked the target for is counted as well.
-                    if reason is None and statement_statistics.top(connection, target.dbname, 1):
-                        return place
-            except TargetUnusable as error:  # nobody owes us access to `postgres`
-                reason = error.what
-            counts_nothing = (
-                "pg_stat_statements counts nothing (see its pg_stat_statements.track, and compute_query_id)"
-            )
-            reasons.append(reason or counts_nothing)
+            if not (reason := self._not_counted(place)):
+                return place
+            reasons.append(reason)
         return "; ".join(dict.fromkeys(reasons))
+
+    def _not_counted(self, place: Conninfo) -> str:
+        """Why the view in this database tells nothing of the target; empty where it does."""
+        try:
+            with connect(place) as connection:
+                if reason := statement_statistics.available(connection, create=False, others=False):
+                    return reason
+                # What this run itself has asked the target for is counted as well.
+                if statement_statistics.top(connection, self.run.database().conninfo.dbname, 1):
+                    return ""
+        except TargetUnusable as error:  # nobody owes us access to `postgres`
+            return error.what
+        return "pg_stat_statements counts nothing (see its pg_stat_statements.track, and compute_query_id)"
 
     def require_latency(self) -> None:
         """Raise TargetUnusable where it is known already that nobody could tell the latency once it is migrated."""
         settings = self.target.performance
-        timed = (self.target.api.configured and settings.requests) or settings.queries
-        used = self.target.api.configured or settings.queries
-        if "latency" in self.run.loaded.not_required or not used:
+        if "latency" in self.run.loaded.not_required or not self.target.sends_statements:
+            return
+        if settings.timed and not settings.slow_queries:
             return
         means = "That would be NO-GO once the target is migrated, so nothing was touched."
         if not settings.slow_queries:
-            if not timed:
-                raise TargetUnusable(
-                    "Nothing is timed, and [performance] slow_queries = false: nobody could tell the latency.",
-                    means,
-                    "Name [performance] requests or queries, or say in [decision.not_required] why latency is not.",
-                )
-        elif isinstance(place := self.statistics_at(), str):
-            first = "" if timed else "name [performance] requests or queries to be timed and "
+            raise TargetUnusable(
+                "Nothing is timed, and [performance] slow_queries = false: nobody could tell the latency.",
+                means,
+                "Name [performance] requests or queries, or say in [decision.not_required] why latency is not.",
+            )
+        if isinstance(place := self.statistics_at(), str):
+            first = "" if settings.timed else "name [performance] requests or queries to be timed and "
             raise TargetUnusable(
                 f"Slow statements cannot be told: {place}.",
                 means,
@@ -219,33 +222,37 @@ class StagingApplication(Serving):
             )
 
     @step("Reading what pg_stat_statements has counted so far")
-    def counted_before(self) -> tuple[StatementStatistics, ...] | str:
-        """The statements of everybody before the migrated target was first used; or why they cannot be told."""
+    def counted_before(self) -> tuple[Conninfo, tuple[StatementStatistics, ...]] | str:
+        """The view's place, and the statements before the migrated target was first used; or why there are none."""
         place = self.statistics_at()
-        return place if isinstance(place, str) else self._counted(place)
-
-    def _counted(self, place: Conninfo) -> tuple[StatementStatistics, ...] | str:
+        if isinstance(place, str):
+            return place
         try:
-            with connect(place) as connection:
-                return statement_statistics.top(connection, self.run.database().conninfo.dbname, _MOST_STATEMENTS)
+            return place, self._counted(place)
         except TargetUnusable as error:
             return error.what
 
+    def _counted(self, place: Conninfo) -> tuple[StatementStatistics, ...]:
+        with connect(place) as connection:
+            return statement_statistics.top(connection, self.run.database().conninfo.dbname, _MOST_STATEMENTS)
+
     def statement_statistics(self) -> str:
         """Why the server has no statement statistics; empty where they are counted from here on."""
-        before = self.counted_before()
-        return before if isinstance(before, str) else ""
+        counted = self.counted_before()
+        return counted if isinstance(counted, str) else ""
 
     @step("Reading the statement statistics")
     def top_statements(self) -> performance.TopStatements:
         """The statements that took longest in total since the migrated target was first used."""
         self.run.migrated()
-        before, place = self.counted_before(), self.statistics_at()
-        if isinstance(before, str) or isinstance(place, str):
-            return performance.TopStatements(self.statement_statistics())
-        now = self._counted(place)
-        if isinstance(now, str):
-            return performance.TopStatements(now)
+        counted = self.counted_before()
+        if isinstance(counted, str):
+            return performance.TopStatements(counted)
+        place, before = counted
+        try:
+            now = self._counted(place)
+        except TargetUnusable as error:
+            return performance.TopStatements(error.what)
         since = statement_statistics.since(before, now)
         own = tuple(item for item in since if item.query != statement_statistics.HIDDEN)
         if not own:
@@ -265,10 +272,9 @@ class StagingApplication(Serving):
     def timed_before(self) -> performance.Timed | None:
         """The same requests and queries on the target as it was."""
         settings = self.target.performance
-        requests = bool(settings.requests) and self.target.api.configured
-        if not requests and not settings.queries:
+        if not settings.timed:
             return None
-        if not requests:
+        if not settings.requests:
             return performance.timed(None, self.run.database().conninfo, settings)
         with self._start_api(self.run.database().conninfo).client() as client:
             return performance.timed(client, self.run.database().conninfo, settings)

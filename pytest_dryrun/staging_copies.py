@@ -14,7 +14,7 @@ from pytest_dryrun.config import size_bytes
 from pytest_dryrun.errors import CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.judging import Blocked
 from pytest_dryrun.migrations import Migrations
-from pytest_dryrun.postgres import databases, disposable
+from pytest_dryrun.postgres import disposable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.postgres.disposable import Disposable
@@ -88,10 +88,8 @@ class StagingCopies(StagingAccess, ABC):
     @step("Measuring how large a copy may be")
     def copy_bytes(self) -> int:
         """What a copy of the target takes: as configured, or as much as the target, which may be bloated."""
-        if self.target.rehearsal.copy_size:
-            return size_bytes(self.target.rehearsal.copy_size)
-        with self.database().connect() as connection:
-            return databases.size_bytes(connection)
+        told = self.target.rehearsal.copy_size
+        return size_bytes(told) if told else self.database().size_bytes()
 
     @step("Measuring the room for the copies")
     def room_for_copies(self) -> proof.Room:

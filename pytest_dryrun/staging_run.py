@@ -93,8 +93,7 @@ class StagingRun(StagingCopies):
         """Replace the migrated target by its backup."""
         if changed := self.backup().changed():
             raise DryRunError(changed, way_back_rights.STILL_MIGRATED, "Find a backup that is whole, and restore it.")
-        if self.room_on_target() is not None:
-            data_room.require_still(self.database(), self._restored_bytes())
+        data_room.require_still(self.database(), self._restored_bytes())
         beside = neighbours.named(self.database().conninfo.dbname, neighbours.BESIDE, self.run_id)
         with self.journal().writing(f"restoring the backup into {beside}, to take the target's place"):
             return way_back.bring_back(

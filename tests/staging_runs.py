@@ -34,6 +34,9 @@ PENDING = ["20260302020000_payment_status_index", "20260303020000_course_languag
 # Only tests of what Prisma's own command line does need it: each call takes four seconds.
 PRISMA = 'deploy = "npx prisma migrate deploy"\nstatus = "npx prisma migrate status"'
 
+# The container sees the CPU of the whole machine, on which other tests run.
+TIMED = 'requests = ["/api/health"]\nsamples = 20\nmax_cpu_percent = 100'
+
 SLOW = "20991231000000_slow"
 # Copies have other names, so that it takes its time on the target alone.
 SLEEPS = """CREATE TABLE "Slow" ("id" INTEGER NOT NULL, CONSTRAINT "Slow_pkey" PRIMARY KEY ("id"));
@@ -65,8 +68,7 @@ def configuration(stand: Staging, **tables: str) -> str:
         "migrations": "",
         "backup": 'directory = "/var/backups/edfinance"\nmin_free = "10MB"',
         "api": 'base_url = "http://127.0.0.1:3001"',
-        # The container sees the CPU of the whole machine, on which other tests run.
-        "performance": 'requests = ["/api/health"]\nsamples = 20\nmax_cpu_percent = 100',
+        "performance": TIMED,
         **tables,
     }
     text = f"""
@@ -152,21 +154,14 @@ def password(stand: Staging) -> str:
 
 def nothing_is_left(stand: Staging) -> None:
     """No session, no lock, no copy, no half a file, no process of a run is left on the host."""
-    deadline = time.monotonic() + 20
-    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pytest-dryrun'"
-    while stand.sql(query) != "0" and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert "0" == stand.sql(query)
-    locked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
-    while stand.sql(locked) != "0" and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert "0" == stand.sql(locked)
+    left = "pgrep -u deploy -f 'pg_dump|migrate deploy|awk -v port=' || true"
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pytest-dryrun'"
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    until(lambda: stand.sql(sessions) == "0", "the end of every session", patience_s=20)
+    until(lambda: stand.sql(locks) == "0", "the end of every lock", patience_s=20)
     assert "" == stand.sql("SELECT string_agg(datname, ' ') FROM pg_database WHERE datname LIKE '%dryrun%'")
     assert "" == stand.root("sh", "-c", "find /var/backups/edfinance -name '.*.part' -o -name '.*.journal'")
-    left = "pgrep -u deploy -f 'pg_dump|migrate deploy|awk -v port=' || true"
-    while stand.root("sh", "-c", left) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert "" == stand.root("sh", "-c", left)
+    until(lambda: stand.root("sh", "-c", left) == "", "the end of every process", patience_s=20)
 
 
 @contextmanager
@@ -223,12 +218,8 @@ def walked(stand: Staging, folder: Path, server: Disposable, **tables: str) -> I
 
 def wait_for(stand: Staging, pattern: str) -> None:
     """Wait until a process of this kind runs on the host."""
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline:
-        if stand.root("sh", "-c", f"pgrep -u deploy -f '{pattern}' || true"):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"nothing like {pattern!r} ran on the host")
+    asked = f"pgrep -u deploy -f '{pattern}' || true"
+    until(lambda: stand.root("sh", "-c", asked), f"a process like {pattern!r}", patience_s=240)
 
 
 def until(holds: Callable[[], object], what: str, *, patience_s: float = 60, tick_s: float = 0.1) -> None:

@@ -332,3 +332,19 @@ def test_every_key_is_documented_with_its_default():
             if key in found[name] and (field.is_required() or isinstance(field.default, (int, float))):
                 default = "required" if field.is_required() else f"`{_spelled(field.default)}`"
                 assert default == found[name][key], f"{name}.{key}"
+
+
+@pytest.mark.parametrize(
+    ("tables", "timed", "sends"),
+    [
+        ("", False, False),
+        ('[targets.local.performance]\nqueries = ["SELECT 1"]', True, True),
+        ('[targets.local.api]\nstart = "serve"', False, True),
+        ('[targets.local.api]\nstart = "serve"\n[targets.local.performance]\nrequests = ["/api/health"]', True, True),
+    ],
+    ids=["nothing", "queries", "an API", "its requests"],
+)
+def test_what_is_timed_and_what_sends_statements(tmp_path, tables, timed, sends):
+    """An API has the database work before any of its requests is timed."""
+    target = load(write(tmp_path, f"{MINIMAL}\n{tables}\n"), "local", {}).targets["local"]
+    assert (timed, sends) == (target.performance.timed, target.sends_statements)

@@ -17,6 +17,7 @@ from staging_runs import (  # noqa: F401 - two are fixtures
     PRISMA,
     SLEEPS,
     SLOW,
+    TIMED,
     applied,
     asleep,
     begin,
@@ -43,7 +44,7 @@ pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
 
 RUN = 'on_no_go = "run"\nrestart = "pm2 restart all"'
 ONCE_RED = "command = \"sh -c 'test -e ../second || { touch ../second; echo no course >&2; exit 1; }'\""
-SIGNED_IN = 'requests = ["/api/health", "/api/auth/me"]\nsamples = 20\nmax_cpu_percent = 100'
+SIGNED_IN = TIMED.replace('"/api/health"', '"/api/health", "/api/auth/me"')
 
 
 def databases(stand: Staging) -> str:
@@ -214,8 +215,6 @@ def test_copies_that_do_not_fit_here(stand, disposable, tmp_path):
 
 # Slow statements
 
-LIMIT = 'requests = ["/api/health"]\nsamples = 20\nmax_cpu_percent = 100'
-
 
 @pytest.fixture
 def uncounted(stand: Staging) -> Iterator[Staging]:
@@ -228,7 +227,7 @@ def uncounted(stand: Staging) -> Iterator[Staging]:
 @pytest.mark.parametrize(
     ("settings", "cure"),
     [
-        (LIMIT, "or set [performance] slow_queries = false"),
+        (TIMED, "or set [performance] slow_queries = false"),
         ("", "or name [performance] requests or queries to be timed and set"),
     ],
     ids=["others are timed", "nothing else is timed"],
@@ -258,7 +257,7 @@ def test_a_run_that_nothing_could_tell_of_the_latency_is_not_begun(stand, dispos
 
 def test_a_server_that_need_not_count_statements(uncounted, disposable, tmp_path):
     """Because the configuration does without, or without the whole row."""
-    with walked(uncounted, tmp_path, disposable, performance=f"{LIMIT}\nslow_queries = false") as walk:
+    with walked(uncounted, tmp_path, disposable, performance=f"{TIMED}\nslow_queries = false") as walk:
         walk.sections(*range(1, 11))
         assert walk.decision().go, walk.run.records
         record = walk.run.records["slow-queries"]

@@ -140,17 +140,17 @@ def sentence(document: Document) -> str:
         state = "was migrated and has been rolled back" if document["rolled_back"] else "is already migrated"
         if document["rollback"]["outcome"] == "unknown":
             state = "was migrated; whether it has been rolled back is not known"
-        first = before_mending(document).replace("the target", "it")
-        return f"{summary} The target {state}: {first and f'{first}, '}fix the reasons below, run again."
+        steps = filter(None, [before_mending(document, "it"), "fix the reasons below", "run again"])
+        return f"{summary} The target {state}: {', '.join(steps)}."
     return f"{summary} {UNKNOWN if document['state_unknown'] else 'The target was not migrated.'}"
 
 
-def before_mending(document: Document) -> str:
-    """What is to be done with the target before anything is mended; empty where it is what it was."""
+def before_mending(document: Document, target: str = "the target") -> str:
+    """What is to be done with the target, called so, before anything is mended; empty where it is what it was."""
     if document["headline"] != "ROLLBACK & FIX" or document["rolled_back"]:
         return ""
     unknown = document["rollback"]["outcome"] == "unknown"
-    return "look whether the target is rolled back" if unknown else "roll the target back"
+    return f"look whether {target} is rolled back" if unknown else f"roll {target} back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ def way_back(document: Document) -> WayBack | None:
     told = document["rollback"]
     if not told["commands"] and not told["said"]:
         return None
-    left = () if told["outcome"] in {"done", "incomplete", "interrupted"} else tuple(told["commands"])
+    left = () if document["rolled_back"] else tuple(told["commands"])
     return WayBack(_WAYS.get(told["outcome"], _WAYS["failed"]), tuple(told["said"]), left, told["host"])
 
 

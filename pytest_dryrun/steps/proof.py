@@ -129,9 +129,7 @@ class Restored:
 
 def room(database: TargetDatabase, directory: str, min_free_bytes: int) -> Room:
     """Measure the room for a backup in `directory`: the database's own size, the safe estimate, or more by choice."""
-    with database.connect() as connection:
-        size = databases.size_bytes(connection)
-    return Room(directory, database.host.free_bytes(directory), max(min_free_bytes, size))
+    return Room(directory, database.host.free_bytes(directory), max(min_free_bytes, database.size_bytes()))
 
 
 Dump = Callable[[str, databases.Shape], backup.Backup]

@@ -65,6 +65,11 @@ class TargetDatabase:
         """A session with pinned settings in the target."""
         return connect(self.conninfo, statement_timeout_s=statement_timeout_s)
 
+    def size_bytes(self) -> int:
+        """What it takes on disk now."""
+        with self.connect() as connection:
+            return databases.size_bytes(connection)
+
     def identify(self) -> databases.Identity:
         """Who answers there; asked once."""
         if self._identity is None:

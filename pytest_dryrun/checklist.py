@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_dryrun.config import Target
-from pytest_dryrun.decision import DEFAULT_CRITERION, TITLES
-from pytest_dryrun.errors import ConfigurationError
-from pytest_dryrun.values import CheckSpec
+from pytest_dryrun.model.decision import DEFAULT_CRITERION, TITLES
+from pytest_dryrun.model.errors import ConfigurationError
+from pytest_dryrun.model.values import CheckSpec
 
 _FILE = re.compile(r"^test_(\d\d)_[a-z0-9_]+\.py$")
 _SLUG = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pytest_dryrun.decision import decide
-from pytest_dryrun.errors import DryRunError
 from pytest_dryrun.ledger import Ledger
+from pytest_dryrun.model.decision import decide
+from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.progress import Progress, silent, spinner
 from pytest_dryrun.report import annex, document, files, history, terminal
 from pytest_dryrun.state import State

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_dryrun.checklist import Checklist, shipped_folder
-from pytest_dryrun.values import CheckSpec
+from pytest_dryrun.model.values import CheckSpec
 
 # The parameter that says which target a test runs for.
 TARGET = "dryrun_target"

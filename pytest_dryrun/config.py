@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from pytest_dryrun.decision import ALWAYS_REQUIRED, TITLES
+from pytest_dryrun.model.decision import ALWAYS_REQUIRED, TITLES
 
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)\s*$")
 _FACTORS = {

@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pytest_dryrun.config import LOCAL_ONLY, REMOTE_ONLY, Configuration, Project, Target, Waiver
-from pytest_dryrun.errors import ConfigurationError
-from pytest_dryrun.redaction import Redactor
+from pytest_dryrun.model.errors import ConfigurationError
+from pytest_dryrun.model.redaction import Redactor
 
 FILE_NAME = "dryrun.toml"
 TARGET_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")

@@ -16,6 +16,8 @@ from pytest_dryrun.config import Target
 from pytest_dryrun.hosts import Completed
 from pytest_dryrun.judging import Phases
 from pytest_dryrun.migrations import Status
+from pytest_dryrun.model.values import Finding
+from pytest_dryrun.model.waivers import Waivers
 from pytest_dryrun.probes import api as api_probe
 from pytest_dryrun.recording import Record
 from pytest_dryrun.run import DryRun
@@ -30,8 +32,6 @@ from pytest_dryrun.steps.prisma_diff import PrismaDiff
 from pytest_dryrun.steps.restarting import Restarted
 from pytest_dryrun.steps.status import StatusCommand
 from pytest_dryrun.steps.target import Access, TargetDatabase
-from pytest_dryrun.values import Finding
-from pytest_dryrun.waivers import Waivers
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
+from pytest_dryrun.model.values import CheckRecord, as_json
 from pytest_dryrun.progress import Progress
-from pytest_dryrun.values import CheckRecord, as_json
 
 
 class Journal:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.model.errors import DryRunError
+from pytest_dryrun.model.redaction import Redactor
+from pytest_dryrun.model.values import CheckRecord, Outcome, Severity
 from pytest_dryrun.recording import NotApplicable, Record
-from pytest_dryrun.redaction import Redactor
-from pytest_dryrun.values import CheckRecord, Outcome, Severity
 
 
 class Blocked(Exception):

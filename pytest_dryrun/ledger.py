@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pytest_dryrun.redaction import Redactor
-from pytest_dryrun.values import CheckRecord, Outcome, as_json, record_from_json
+from pytest_dryrun.model.redaction import Redactor
+from pytest_dryrun.model.values import CheckRecord, Outcome, as_json, record_from_json
 
 LONGEST_REASON = 4000
 

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 
 from pytest_dryrun.config import size_bytes
-from pytest_dryrun.errors import DryRunError
 from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.postgres import databases, disposable
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.probes import bugs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_dryrun.values import CheckSpec
+    from pytest_dryrun.model.values import CheckSpec
 
 
 def setting(config: pytest.Config, name: str) -> tuple[str | None, str]:

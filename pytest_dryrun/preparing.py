@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pytest_dryrun import refusals
-from pytest_dryrun.errors import ConfigurationError
+from pytest_dryrun.model.errors import ConfigurationError
 from pytest_dryrun.state import State
 
 SPREADABLE = {"load", "loadgroup", "no"}

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from _pytest.outcomes import Skipped  # pytest.skip.Exception, by a name that can be subclassed
 
-from pytest_dryrun.values import Fact, Finding, Json, Severity
+from pytest_dryrun.model.values import Fact, Finding, Json, Severity
 
 
 class Unmet(AssertionError):

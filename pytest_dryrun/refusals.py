@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from pytest_dryrun.config import Target
-from pytest_dryrun.errors import ConfigurationError
+from pytest_dryrun.model.errors import ConfigurationError
 from pytest_dryrun.probes import supervisor
 from pytest_dryrun.probes.smoke import argv_of
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import psycopg
 
-from pytest_dryrun.decision import Decision, decide, gate
-from pytest_dryrun.errors import DryRunError
 from pytest_dryrun.judging import Blocked
-from pytest_dryrun.migrations import Migration, Migrations, Status
+from pytest_dryrun.migrations import Migrations, Status
+from pytest_dryrun.model.decision import Decision, decide, gate
+from pytest_dryrun.model.errors import DryRunError
+from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.values import CheckRecord, CheckSpec, Outcome, Severity
 from pytest_dryrun.report import document
 from pytest_dryrun.steps import application, proof
 from pytest_dryrun.steps import target as names
@@ -22,7 +24,6 @@ from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.rehearsal import Rehearsal, Template, rehearse
 from pytest_dryrun.steps.rollback import RolledBack
 from pytest_dryrun.survey import Survey
-from pytest_dryrun.values import CheckRecord, CheckSpec, Outcome, Severity
 
 
 class DryRun(Survey, ABC):

@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 
-from pytest_dryrun.errors import CommandFailed, ConfigurationError
 from pytest_dryrun.hosts import Completed
 from pytest_dryrun.hosts.local import LocalHost
 from pytest_dryrun.hosts.running import RunningProcess
+from pytest_dryrun.model.errors import CommandFailed, ConfigurationError
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.probes import api as api_probe

@@ -13,19 +13,19 @@ import pytest
 from pytest_dryrun import checklist, closing, collecting, config_file, options, preparing
 from pytest_dryrun.checklist import Checklist
 from pytest_dryrun.collecting import TARGET, slug_of, target_of
-from pytest_dryrun.errors import ConfigurationError, DryRunError
 from pytest_dryrun.folder_lock import lock
 from pytest_dryrun.judging import Phases, redacted
 from pytest_dryrun.ledger import Ledger, message, new_run_id, worse
 from pytest_dryrun.local_run import LocalRun
+from pytest_dryrun.model.errors import ConfigurationError, DryRunError
+from pytest_dryrun.model.redaction import Redactor
+from pytest_dryrun.model.values import Outcome, as_json
 from pytest_dryrun.progress import Progress, silent
-from pytest_dryrun.redaction import Redactor
 from pytest_dryrun.run import DryRun
 from pytest_dryrun.serving import Serving
 from pytest_dryrun.staging_run import StagingRun
 from pytest_dryrun.staging_serving import StagingServing
 from pytest_dryrun.state import State, operator
-from pytest_dryrun.values import Outcome, as_json
 
 PHASES: pytest.StashKey[Phases] = pytest.StashKey()
 APPLYING = "migrations-applied"

@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.hosts import Host, ssh
-from pytest_dryrun.migrations import Migration, Status
+from pytest_dryrun.migrations import Status
+from pytest_dryrun.model.errors import DryRunError, TargetUnusable
+from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.probes.host_logs import HostLogMarks
 from pytest_dryrun.run import DryRun

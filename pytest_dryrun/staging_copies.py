@@ -11,9 +11,10 @@ from typing import Any
 import psycopg
 
 from pytest_dryrun.config import size_bytes
-from pytest_dryrun.errors import CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.judging import Blocked
 from pytest_dryrun.migrations import Migrations
+from pytest_dryrun.model.errors import CommandFailed, DryRunError, TargetUnusable
+from pytest_dryrun.model.values import Severity
 from pytest_dryrun.postgres import disposable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.counters import tuple_counters
@@ -36,7 +37,6 @@ from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.rehearsal import Template
 from pytest_dryrun.steps.rollback import BESIDE_STEPS, STEPS, RolledBack
 from pytest_dryrun.steps.tuples import Counters
-from pytest_dryrun.values import Severity
 
 COPIES = 2
 """The template, and the copy that is migrated."""

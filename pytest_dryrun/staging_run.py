@@ -10,8 +10,8 @@ from typing import Any
 
 import psycopg
 
-from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.judging import Blocked
+from pytest_dryrun.model.errors import DryRunError, TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import connect
 from pytest_dryrun.postgres.counters import tuple_counters

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import psycopg
 
-from pytest_dryrun.errors import CommandFailed, DryRunError, TargetUnusable
+from pytest_dryrun.model.errors import CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.staging_application import StagingApplication
 from pytest_dryrun.steps import way_back
 from pytest_dryrun.steps.rollback import smoke_requests

@@ -14,7 +14,7 @@ import pytest
 from pytest_dryrun.checklist import Checklist
 from pytest_dryrun.config_file import Loaded
 from pytest_dryrun.ledger import Ledger
-from pytest_dryrun.redaction import Redactor
+from pytest_dryrun.model.redaction import Redactor
 
 
 @dataclass(slots=True)

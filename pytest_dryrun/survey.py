@@ -10,7 +10,6 @@ from pathlib import Path
 from pytest_dryrun import refusals, workspace
 from pytest_dryrun.config import Target
 from pytest_dryrun.config_file import Loaded
-from pytest_dryrun.errors import CommandFailed, ConfigurationError
 from pytest_dryrun.hosts import Host
 from pytest_dryrun.hosts.output import last_words
 from pytest_dryrun.journal import Journal
@@ -18,19 +17,20 @@ from pytest_dryrun.migrations import Migrations, Status
 from pytest_dryrun.migrations.command import CommandMigrations
 from pytest_dryrun.migrations.prisma import PrismaMigrations
 from pytest_dryrun.migrations.sql_folder import SqlFolder
+from pytest_dryrun.model.errors import CommandFailed, ConfigurationError
+from pytest_dryrun.model.redaction import Redactor
+from pytest_dryrun.model.values import CheckSpec, Finding, Severity
+from pytest_dryrun.model.waivers import Waivers
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.probes import bugs
 from pytest_dryrun.probes.smoke import argv_of
 from pytest_dryrun.progress import Progress
-from pytest_dryrun.redaction import Redactor
 from pytest_dryrun.steps import prisma_diff, still_running
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.prisma_diff import PrismaDiff
 from pytest_dryrun.steps.status import StatusCommand
 from pytest_dryrun.steps.target import Access, TargetDatabase
 from pytest_dryrun.steps.waiving import grants
-from pytest_dryrun.values import CheckSpec, Finding, Severity
-from pytest_dryrun.waivers import Waivers
 
 VERSION_S = 60.0
 

@@ -10,7 +10,7 @@ import pytest
 from needs import require
 from psycopg import sql
 
-from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.disposable import Disposable, installations, start
 from pytest_dryrun.workspace import Workspace

@@ -25,8 +25,8 @@ from staging import CONTAINER, Staging
 from walk import Walk, walking
 
 from pytest_dryrun import workspace
+from pytest_dryrun.model.values import CheckRecord, Outcome
 from pytest_dryrun.postgres.disposable import Disposable
-from pytest_dryrun.values import CheckRecord, Outcome
 
 PENDING = ["20260302020000_payment_status_index", "20260303020000_course_language", "20260304020000_learning_goals"]
 

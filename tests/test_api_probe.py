@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from pytest_dryrun.errors import CommandFailed, ConfigurationError, TargetUnusable
+from pytest_dryrun.model.errors import CommandFailed, ConfigurationError, TargetUnusable
 from pytest_dryrun.probes import api
 
 UVICORN = """

@@ -22,15 +22,15 @@ from psycopg import sql
 from sshd import Sshd, host_logged_in  # noqa: F401 - a fixture
 from test_catalog_restore import RICH
 
-from pytest_dryrun.errors import CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.hosts import ssh
+from pytest_dryrun.model.errors import CommandFailed, DryRunError, TargetUnusable
+from pytest_dryrun.model.values import Severity
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import connect
 from pytest_dryrun.steps import arriving, from_host, proof
 from pytest_dryrun.steps.arriving import Arriving
 from pytest_dryrun.steps.loading import Loading
 from pytest_dryrun.steps.target import TargetDatabase
-from pytest_dryrun.values import Severity
 
 pytestmark = pytest.mark.live
 

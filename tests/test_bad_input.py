@@ -18,11 +18,11 @@ import pytest
 from projects import CONFIGURATION, INIT, SAFE, SEED, outcome, report, write
 from walk import walking
 
-from pytest_dryrun.errors import ConfigurationError
 from pytest_dryrun.migrations.prisma import PrismaMigrations
 from pytest_dryrun.migrations.sql_folder import SqlFolder
+from pytest_dryrun.model.errors import ConfigurationError
+from pytest_dryrun.model.values import Outcome
 from pytest_dryrun.postgres.disposable import Disposable
-from pytest_dryrun.values import Outcome
 
 PREFIX = (sys.executable, "-m", "pytest")
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dryrun.errors import CommandFailed, ConfigurationError, TargetUnusable
 from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.model.errors import CommandFailed, ConfigurationError, TargetUnusable
 from pytest_dryrun.probes import bugs, severity
 from pytest_dryrun.probes.bugs import LogMarks
 

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.catalog_difference import Action, CatalogChange, difference
 from pytest_dryrun.postgres.catalog_script import as_sql

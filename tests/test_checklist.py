@@ -8,8 +8,8 @@ import pytest
 
 from pytest_dryrun import checklist
 from pytest_dryrun.config import Target
-from pytest_dryrun.errors import ConfigurationError
-from pytest_dryrun.values import CheckSpec
+from pytest_dryrun.model.errors import ConfigurationError
+from pytest_dryrun.model.values import CheckSpec
 
 CONTRACT = {
     1: ["ssh-access", "database-credentials", "schema-version", "backup-space"],

@@ -5,11 +5,11 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
+from pytest_dryrun.model.values import Change, TableComparison
 from pytest_dryrun.postgres.comparison import compare
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.fingerprint import take
-from pytest_dryrun.values import Change, TableComparison
 
 pytestmark = pytest.mark.live
 

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_dryrun.config import DecisionTable, Project, Table, Target, Waiver, size_bytes
 from pytest_dryrun.config_file import find, load
-from pytest_dryrun.errors import ConfigurationError
+from pytest_dryrun.model.errors import ConfigurationError
 
 MINIMAL = """
 [project]

@@ -16,9 +16,9 @@ import pytest
 from needs import require
 from psycopg import sql
 
-from pytest_dryrun.errors import DryRunError
 from pytest_dryrun.hosts import Completed
 from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.steps import data_room

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
-from pytest_dryrun.errors import ConfigurationError
+from pytest_dryrun.model.errors import ConfigurationError
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.url import DatabaseUrl, parse, prisma_url
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dryrun.decision import ALWAYS_REQUIRED, TITLES, decide, gate, holds
-from pytest_dryrun.values import CheckRecord, CheckSpec, Outcome
+from pytest_dryrun.model.decision import ALWAYS_REQUIRED, TITLES, decide, gate, holds
+from pytest_dryrun.model.values import CheckRecord, CheckSpec, Outcome
 
 OUTCOMES = st.sampled_from(list(Outcome))
 GOOD = {Outcome.PASSED, Outcome.WAIVED, Outcome.NOT_APPLICABLE}

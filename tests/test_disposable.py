@@ -17,7 +17,7 @@ import pytest
 from needs import require
 
 from pytest_dryrun import processes
-from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.postgres import disposable as servers
 from pytest_dryrun.postgres.connection import connect
 from pytest_dryrun.postgres.disposable import binaries, embedded, installations

@@ -13,8 +13,8 @@ import pytest
 from engine import IMAGE, lacking
 from needs import require
 
-from pytest_dryrun.errors import CommandFailed, DryRunError
 from pytest_dryrun.hosts import Host
+from pytest_dryrun.model.errors import CommandFailed, DryRunError
 from pytest_dryrun.postgres import disposable as servers
 from pytest_dryrun.postgres.connection import connect
 from pytest_dryrun.postgres.disposable import Disposable

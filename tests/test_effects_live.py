@@ -12,13 +12,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pytest_dryrun.migrations import Migration
-from pytest_dryrun.migrations.statements import cut
+from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.values import Change, Finding, Severity, TableComparison
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.catalog_difference import CatalogChange, difference
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.rehearsal import effects, effects_foreign_keys
-from pytest_dryrun.values import Change, Finding, Severity, TableComparison
+from pytest_dryrun.sql.statements import cut
 
 pytestmark = pytest.mark.live
 

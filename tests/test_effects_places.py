@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dryrun.migrations import Migration, Statement
-from pytest_dryrun.postgres.catalog_names import bare, last, parts
-from pytest_dryrun.rehearsal.effects_places import Place, find, words, writes
+from pytest_dryrun.model.scripts import Location, Migration, Statement
+from pytest_dryrun.sql.names import bare, last, parts
+from pytest_dryrun.sql.places import find, words, writes
 
 
 def migration(*statements: tuple[str, str], name: str = "m") -> Migration:
@@ -99,10 +99,10 @@ def test_the_most_telling_statement_is_found():
     assert ("two", 2) == (find(pending, ["t", "C"], ["drop"]).migration, find(pending, ["t", "C"], ["drop"]).line)
     assert ("two", 1) == (find(pending, ["t", "e"], ["drop"]).migration, find(pending, ["t", "e"], ["drop"]).line)
     assert ("one", 1) == (find(pending, ["zz"], ["drop"]).migration, find(pending, ["zz"], ["drop"]).line)
-    assert Place("one") == find(pending[:1], ["zz"], ["rename"])
-    assert Place() == find(pending, ["zz"], ["rename"])
-    assert "by a pending migration" == str(Place())
-    assert "by one, line 3" == str(Place("one", 3))
+    assert Location("one") == find(pending[:1], ["zz"], ["rename"])
+    assert Location() == find(pending, ["zz"], ["rename"])
+    assert "by a pending migration" == str(Location())
+    assert "by one, line 3" == str(Location("one", 3))
 
 
 @given(
@@ -132,7 +132,7 @@ def test_the_actions_of_a_foreign_key_are_not_what_its_statement_does():
     key = "ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES c (id) ON DELETE CASCADE ON UPDATE CASCADE"
     innocent = migration((key, "ALTER TABLE"), name="key")
     changing = migration(("SELECT tidy()", "SELECT"), name="tidy")
-    assert Place() == find([innocent, changing], ["payment"], ["update", "delete"])
+    assert Location() == find([innocent, changing], ["payment"], ["update", "delete"])
     dropping = migration(("DROP TABLE c CASCADE", "DROP TABLE"), name="drop")
     assert "drop" == find([innocent, dropping], ["a", "a_b_fkey"], ["drop"]).migration
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_dryrun.env_file import secrets, variable
-from pytest_dryrun.errors import ConfigurationError
+from pytest_dryrun.model.errors import ConfigurationError
 
 URL = "postgresql://app:s3cret@localhost/shop"
 

@@ -14,9 +14,9 @@ import pytest
 from engine import IMAGE, lacking
 from needs import require
 
-from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts import Fed
 from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.model.errors import CommandFailed
 from pytest_dryrun.postgres import disposable as servers
 from pytest_dryrun.workspace import Workspace
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.counters import TupleCounters, tuple_counters
 from pytest_dryrun.postgres.fingerprint import TableFingerprint, take

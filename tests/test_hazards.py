@@ -22,13 +22,13 @@ from walk import Walk
 
 from pytest_dryrun import config_file
 from pytest_dryrun.migrations.prisma import PrismaMigrations
+from pytest_dryrun.model.values import Outcome
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.steps import proof
 from pytest_dryrun.steps.rehearsal import Template
 from pytest_dryrun.steps.target import TargetDatabase, build_baseline
-from pytest_dryrun.values import Outcome
 
 pytestmark = pytest.mark.live
 

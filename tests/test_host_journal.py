@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sshd import host_logged_in  # noqa: F401 - a fixture
 
-from pytest_dryrun.errors import CommandFailed
-from pytest_dryrun.redaction import MASK, Redactor
+from pytest_dryrun.model.errors import CommandFailed
+from pytest_dryrun.model.redaction import MASK, Redactor
 from pytest_dryrun.steps import from_host
 from pytest_dryrun.steps.host_journal import HostJournal, left
 

@@ -13,10 +13,10 @@ import pytest
 from needs import require
 
 from pytest_dryrun import processes
-from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts import Host
 from pytest_dryrun.hosts.local import LocalHost
 from pytest_dryrun.hosts.output import KEPT_BYTES, Kept
+from pytest_dryrun.model.errors import CommandFailed
 from pytest_dryrun.workspace import Workspace
 
 HOST: Host = LocalHost()

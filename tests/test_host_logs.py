@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.probes.host_logs import HostLogMarks
 
 OLD = "2026-01-01 00:00:00 ERROR of yesterday\n"

@@ -16,9 +16,9 @@ import pytest
 from staging import Staging, staging_stand  # noqa: F401 - a fixture
 
 from pytest_dryrun.config import Ssh
-from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts import Host, ssh
 from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.probes import host_resources
 from pytest_dryrun.probes.host_look import Look, Process
 from pytest_dryrun.probes.host_resources import API, SERVER, HostSampler, _Books

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_dryrun.errors import DryRunError
 from pytest_dryrun.judging import Blocked, Phases, redacted, verdict
+from pytest_dryrun.model.errors import DryRunError
+from pytest_dryrun.model.redaction import MASK, Redactor
+from pytest_dryrun.model.values import Fact, Finding, Outcome, Severity
 from pytest_dryrun.recording import NotApplicable, Record, Unmet
-from pytest_dryrun.redaction import MASK, Redactor
-from pytest_dryrun.values import Fact, Finding, Outcome, Severity
 
 BLOCKER = Finding("rows-lost", Severity.BLOCKER, "2 rows are gone")
 WARNING = Finding("column-dropped", Severity.WARNING, "it was empty")

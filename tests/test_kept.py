@@ -8,12 +8,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
+from pytest_dryrun.model.values import Change
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.fingerprint import kept, take
 from pytest_dryrun.steps.comparing import compare_tables
-from pytest_dryrun.values import Change
 
 pytestmark = pytest.mark.live
 

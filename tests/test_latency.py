@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_dryrun.model.values import Severity, as_json
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.probes import api, latency
 from pytest_dryrun.probes.latency import Latency, Part, Plan
-from pytest_dryrun.values import Severity, as_json
 
 HANG_UP = "hang up"
 

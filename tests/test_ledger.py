@@ -9,10 +9,10 @@ from itertools import permutations
 
 import pytest
 
-from pytest_dryrun.errors import ConfigurationError, MigrationFailed
 from pytest_dryrun.ledger import LONGEST_REASON, Ledger, message, new_run_id, worse
-from pytest_dryrun.redaction import MASK, Redactor
-from pytest_dryrun.values import Change, CheckRecord, Fact, Finding, Outcome, Severity, TableComparison, as_json
+from pytest_dryrun.model.errors import ConfigurationError, MigrationFailed
+from pytest_dryrun.model.redaction import MASK, Redactor
+from pytest_dryrun.model.values import Change, CheckRecord, Fact, Finding, Outcome, Severity, TableComparison, as_json
 
 RECORD = CheckRecord(
     "rows-intact",

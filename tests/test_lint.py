@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_dryrun.migrations import Migration
+from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.values import Severity
 from pytest_dryrun.rehearsal.lint import find_squawk, lint
-from pytest_dryrun.values import Severity
 
 
 def migration(name: str, sql: str) -> Migration:

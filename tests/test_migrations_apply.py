@@ -11,13 +11,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from pytest_dryrun.errors import CommandFailed, ConfigurationError, MigrationFailed, TargetUnusable
 from pytest_dryrun.hosts import Completed
-from pytest_dryrun.migrations import Deployment, Statement
+from pytest_dryrun.migrations import Deployment
 from pytest_dryrun.migrations import migrating as session_module
 from pytest_dryrun.migrations.command import CommandMigrations
 from pytest_dryrun.migrations.prisma import ADVISORY_LOCK, PrismaMigrations
 from pytest_dryrun.migrations.sql_folder import SqlFolder
+from pytest_dryrun.model.errors import CommandFailed, ConfigurationError, MigrationFailed, TargetUnusable
+from pytest_dryrun.model.scripts import Statement
 from pytest_dryrun.postgres.connection import Conninfo, connect
 
 pytestmark = pytest.mark.live

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from needs import require
 
-from pytest_dryrun.errors import ConfigurationError
 from pytest_dryrun.migrations.prisma_folder import ambiguous_names, collation_key, read_folder
 from pytest_dryrun.migrations.prisma_history import order_matters
 from pytest_dryrun.migrations.prisma_version import execution_mode, find_version
 from pytest_dryrun.migrations.scripts import checksum, unchanged
+from pytest_dryrun.model.errors import ConfigurationError
 
 
 def add(folder: Path, name: str, script: str | bytes = "SELECT 1;\n") -> Path:

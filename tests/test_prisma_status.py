@@ -10,13 +10,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pytest_dryrun.errors import ConfigurationError, TargetUnusable
 from pytest_dryrun.migrations import Status
 from pytest_dryrun.migrations.prisma import PrismaMigrations
 from pytest_dryrun.migrations.prisma_bookkeeping import create_table
 from pytest_dryrun.migrations.scripts import checksum
+from pytest_dryrun.model.errors import ConfigurationError, TargetUnusable
+from pytest_dryrun.model.values import Severity
 from pytest_dryrun.postgres.connection import Conninfo, connect
-from pytest_dryrun.values import Severity
 
 pytestmark = pytest.mark.live
 SCRIPT = "SELECT 1;\n"

@@ -12,8 +12,8 @@ from staging import Staging, staging_stand  # noqa: F401 - a fixture
 from staging_runs import begin, borrowed_stand, configuration  # noqa: F401 - one is a fixture
 from walk import Walk, walking
 
-from pytest_dryrun.errors import ConfigurationError, TargetUnusable
 from pytest_dryrun.local_run import LocalRun
+from pytest_dryrun.model.errors import ConfigurationError, TargetUnusable
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.staging_access import StagingAccess
 from pytest_dryrun.staging_application import StagingApplication

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import psycopg
 import pytest
 
-from pytest_dryrun.errors import TargetUnusable
-from pytest_dryrun.migrations import Statement
+from pytest_dryrun.model.errors import TargetUnusable
+from pytest_dryrun.model.scripts import Statement
+from pytest_dryrun.model.values import Lock, Scan
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.rehearsal import event_triggers
 from pytest_dryrun.rehearsal.observation import Observed
 from pytest_dryrun.rehearsal.recorder import Recorder
 from pytest_dryrun.rehearsal.server_log import ServerLog, SessionNotices
-from pytest_dryrun.values import Lock, Scan
 
 pytestmark = pytest.mark.live
 

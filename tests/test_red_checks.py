@@ -23,10 +23,10 @@ from walk import Walk, walking
 
 from pytest_dryrun import checklist
 from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.model.values import CheckRecord, Outcome, Severity
 from pytest_dryrun.postgres import backup
 from pytest_dryrun.postgres.disposable import Disposable, start
 from pytest_dryrun.postgres.snapshot import snapshot
-from pytest_dryrun.values import CheckRecord, Outcome, Severity
 from pytest_dryrun.workspace import Workspace
 
 pytestmark = pytest.mark.live

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dryrun.redaction import MASK, Redactor
+from pytest_dryrun.model.redaction import MASK, Redactor
 
 SECRET = "p@ss w/rd<&>\"'ü%"
 

@@ -15,7 +15,7 @@ import sample_documents as samples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.report import files, history
 from pytest_dryrun.report.atomic import replace_all
 

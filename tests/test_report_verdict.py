@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
+from pytest_dryrun.model.values import Outcome
 from pytest_dryrun.report import annex, checklist, history, page, terminal, verdict
 from pytest_dryrun.report.schema import load_schema
-from pytest_dryrun.values import Outcome
 
 EVERY = [samples.go, samples.no_go, samples.rollback_and_fix, samples.unfinished, samples.empty]
 

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_dryrun.config import Performance
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
+from pytest_dryrun.model.values import as_json
 from pytest_dryrun.probes.resources import ResourceSampler
 from pytest_dryrun.probes.usage import Resources, Series, Usage
 from pytest_dryrun.steps.performance import consumption
-from pytest_dryrun.values import as_json
 
 Spawn = Callable[[str], subprocess.Popen[bytes]]
 

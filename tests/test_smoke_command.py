@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dryrun.errors import CommandFailed, ConfigurationError
 from pytest_dryrun.hosts import Completed
 from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.model.errors import CommandFailed, ConfigurationError
 from pytest_dryrun.probes import smoke
 
 ENV = {"API_BASE_URL": "http://127.0.0.1:1", "DATABASE_URL": "postgresql://app@db/x"}

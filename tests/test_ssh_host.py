@@ -25,9 +25,9 @@ import pytest
 from needs import require
 from sshd import USER, Sshd
 
-from pytest_dryrun.errors import CommandFailed, TargetUnusable
 from pytest_dryrun.hosts import Host, ssh
 from pytest_dryrun.hosts.ssh import command, connecting, files
+from pytest_dryrun.model.errors import CommandFailed, TargetUnusable
 
 pytestmark = pytest.mark.live
 

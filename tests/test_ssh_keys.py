@@ -14,8 +14,8 @@ import pytest
 from sshd import USER, Sshd, fingerprint, keygen
 
 from pytest_dryrun.config import Ssh
-from pytest_dryrun.errors import ConfigurationError, DryRunError, TargetUnusable
 from pytest_dryrun.hosts import ssh
+from pytest_dryrun.model.errors import ConfigurationError, DryRunError, TargetUnusable
 
 pytestmark = pytest.mark.live
 

@@ -35,7 +35,7 @@ from staging_runs import (
 )
 from walk import walking
 
-from pytest_dryrun.values import Outcome
+from pytest_dryrun.model.values import Outcome
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
 

@@ -24,8 +24,8 @@ from staging_runs import (  # noqa: F401 - two are fixtures
 from walk import walking
 
 from pytest_dryrun import workspace
+from pytest_dryrun.model.values import Outcome
 from pytest_dryrun.steps.host_journal import HostJournal
-from pytest_dryrun.values import Outcome
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
 

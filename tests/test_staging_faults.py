@@ -42,9 +42,9 @@ from staging_runs import (
 from walk import Walk
 
 from pytest_dryrun import workspace
+from pytest_dryrun.model.values import Outcome
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.steps import from_host
-from pytest_dryrun.values import Outcome
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
 

@@ -27,8 +27,8 @@ from staging_runs import (
     whole_run,
 )
 
-from pytest_dryrun.redaction import MASK
-from pytest_dryrun.values import Outcome
+from pytest_dryrun.model.redaction import MASK
+from pytest_dryrun.model.values import Outcome
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
 

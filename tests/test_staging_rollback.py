@@ -36,9 +36,9 @@ from staging_runs import (  # noqa: F401 - two are fixtures
 )
 from walk import walking
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
+from pytest_dryrun.model.values import Outcome
 from pytest_dryrun.steps import holding, neighbours, way_back
-from pytest_dryrun.values import Outcome
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
 

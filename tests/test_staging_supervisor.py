@@ -6,7 +6,7 @@ import pytest
 from staging import Staging, staging_stand  # noqa: F401 - a fixture
 from staging_runs import configuration, failed, own_stand, walked  # noqa: F401 - one is a fixture
 
-from pytest_dryrun.values import Outcome
+from pytest_dryrun.model.values import Outcome
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
 

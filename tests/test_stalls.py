@@ -7,7 +7,7 @@ import time
 import psycopg
 import pytest
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.rehearsal.queueing import queues_behind_reader
 from pytest_dryrun.rehearsal.stalls import MAX_TABLES, StallProbes

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.probes import statement_statistics as statistics
 

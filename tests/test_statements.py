@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dryrun.migrations import InlineWaiver
-from pytest_dryrun.migrations.statements import cut, has_transaction_control, inline_waivers, refuses_transaction
+from pytest_dryrun.model.scripts import InlineWaiver
+from pytest_dryrun.sql.statements import cut, has_transaction_control, inline_waivers, refuses_transaction
 
 
 @pytest.mark.parametrize(

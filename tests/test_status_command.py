@@ -6,9 +6,9 @@ import shlex
 
 import pytest
 
-from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts.local import LocalHost
 from pytest_dryrun.migrations import Status
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.steps.status import StatusAnswer, StatusCommand
 
 UP_TO_DATE = Status("prisma", "6.19.3", "whole-file", "", ("a",), (), "a", ())

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_dryrun.errors import CommandFailed, ConfigurationError
 from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.model.errors import CommandFailed, ConfigurationError
 from pytest_dryrun.probes.supervisor import Supervised, ask, crashes, lists_processes, missing, refuse_deaf
 
 HOST = LocalHost()

@@ -32,7 +32,7 @@ OWN = '''
 """Own"""
 import pytest
 from pytest_dryrun import check
-from pytest_dryrun.values import Finding, Severity
+from pytest_dryrun.model.values import Finding, Severity
 
 BLOCKER = Finding("rows-lost", Severity.BLOCKER, "two rows are gone")
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from needs import require
 from psycopg import sql
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.disposable import Disposable, start

@@ -21,7 +21,8 @@ from projects import CONFIGURATION, INIT, SEED, criterion, outcome, report
 from psycopg import sql
 from test_catalog_restore import RICH
 
-from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.model.errors import DryRunError
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres import disposable
 from pytest_dryrun.postgres.connection import connect
 from pytest_dryrun.postgres.disposable import Disposable
@@ -29,7 +30,6 @@ from pytest_dryrun.postgres.disposable.settings import OLDEST_MAJOR
 from pytest_dryrun.steps import proof
 from pytest_dryrun.steps.loading import Loading
 from pytest_dryrun.steps.target import TargetDatabase
-from pytest_dryrun.values import Finding, Severity
 from pytest_dryrun.workspace import Workspace
 
 pytestmark = pytest.mark.live

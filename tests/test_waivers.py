@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from pytest_dryrun.values import Finding, Severity
-from pytest_dryrun.waivers import Grant, Waivers
+from pytest_dryrun.model.values import Finding, Severity
+from pytest_dryrun.model.waivers import Grant, Waivers
 
 TODAY = date(2026, 11, 22)
 GRANT = Grant(

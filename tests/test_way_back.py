@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pytest_dryrun.errors import DryRunError, TargetUnusable
+from pytest_dryrun.model.errors import DryRunError, TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable

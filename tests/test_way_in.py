@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 from sshd import host_logged_in  # noqa: F401 - a fixture
 
-from pytest_dryrun.errors import ConfigurationError, TargetUnusable
+from pytest_dryrun.model.errors import ConfigurationError, TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.steps import way_in
 from pytest_dryrun.steps.target import TargetDatabase

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pytest_dryrun import processes
-from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.processes import COOKIE, Process
 from pytest_dryrun.workspace import Workspace, default_base, sweep
 

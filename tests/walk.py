@@ -17,22 +17,22 @@ import psycopg
 import pytest
 
 from pytest_dryrun import checklist, config_file, fixtures
-from pytest_dryrun.decision import Decision, decide
 from pytest_dryrun.judging import Phases
 from pytest_dryrun.ledger import new_run_id
 from pytest_dryrun.local_run import LocalRun
+from pytest_dryrun.model.decision import Decision, decide
+from pytest_dryrun.model.redaction import Redactor
+from pytest_dryrun.model.values import CheckRecord, CheckSpec, Outcome
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.progress import silent
 from pytest_dryrun.recording import Record
-from pytest_dryrun.redaction import Redactor
 from pytest_dryrun.run import DryRun
 from pytest_dryrun.serving import Serving
 from pytest_dryrun.staging_run import StagingRun
 from pytest_dryrun.staging_serving import StagingServing
 from pytest_dryrun.steps import target as names
-from pytest_dryrun.values import CheckRecord, CheckSpec, Outcome
 
 
 class Walk:

@@ -14,11 +14,11 @@ from typing import Any
 from docker.errors import DockerException
 from docker.models.containers import Container
 
-from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts import Completed
 from pytest_dryrun.hosts.container_command import Execution
 from pytest_dryrun.hosts.given import Given
 from pytest_dryrun.hosts.output import STDERR, STDOUT, Kept, last_words, stdout_of
+from pytest_dryrun.model.errors import CommandFailed
 
 _CHUNK_BYTES = 1 << 18
 _SHORT_S = 10.0

@@ -12,9 +12,9 @@ from typing import Any, Self
 from docker.errors import DockerException
 from docker.models.containers import Container
 
-from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts.given import Given
 from pytest_dryrun.hosts.output import not_started, too_slow
+from pytest_dryrun.model.errors import CommandFailed
 
 _CHUNK_BYTES = 1 << 18
 _KILL_S = 5.0

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-from pytest_dryrun.errors import CommandFailed
+from pytest_dryrun.model.errors import CommandFailed
 
 KEPT_BYTES = 64 * 1024 * 1024
 LONGEST_LINE_BYTES = 1024 * 1024

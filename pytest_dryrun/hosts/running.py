@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from pytest_dryrun import processes
-from pytest_dryrun.errors import CommandFailed
+from pytest_dryrun.model.errors import CommandFailed
 from pytest_dryrun.processes import Process
 from pytest_dryrun.workspace import Workspace
 

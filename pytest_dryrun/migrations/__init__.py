@@ -7,42 +7,9 @@ from typing import Any, Protocol
 
 import psycopg
 
+from pytest_dryrun.model.scripts import Migration, Statement
+from pytest_dryrun.model.values import Finding
 from pytest_dryrun.postgres.connection import Conninfo
-from pytest_dryrun.values import Finding
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One statement of a migration file.
-
-    `sql` is without the comments before it, `line` is where it starts (1-based), `tag` the command as Postgres would
-    tag it (`CREATE INDEX`, `ALTER TABLE`, `DO`, `UPDATE`...), upper case, `""` where unknown.
-    """
-
-    sql: str
-    line: int
-    tag: str
-
-
-@dataclass(frozen=True, slots=True)
-class InlineWaiver:
-    """`-- dryrun: allow RULE because REASON`, above the statement at `line`; without a reason `reason` is empty."""
-
-    rule: str
-    reason: str
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One migration on disk. `path` is for people, `sql` the text that is sent, `checksum` lower-case SHA-256 hex."""
-
-    name: str
-    path: str
-    sql: str
-    checksum: str
-    statements: tuple[Statement, ...]
-    waivers: tuple[InlineWaiver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 from psycopg import sql
 
-from pytest_dryrun.errors import MigrationFailed
-from pytest_dryrun.migrations import Migration, Observer, Statement
+from pytest_dryrun.migrations import Observer
 from pytest_dryrun.migrations.migrating import LimitReached, QueryFailed, Session
-from pytest_dryrun.migrations.statements import has_transaction_control
+from pytest_dryrun.model.errors import MigrationFailed
+from pytest_dryrun.model.scripts import Migration, Statement
+from pytest_dryrun.sql.statements import has_transaction_control
 
 _UNDONE = "Postgres undid everything this migration had done."
 _UNSURE = "What it committed before it failed is still there."

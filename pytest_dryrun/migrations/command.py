@@ -8,11 +8,12 @@ from typing import Any
 
 import psycopg
 
-from pytest_dryrun.errors import CommandFailed, ConfigurationError, DryRunError, MigrationFailed
 from pytest_dryrun.hosts import Completed, Host
-from pytest_dryrun.migrations import Deployment, Migration, Migrations, Observer, Status
+from pytest_dryrun.migrations import Deployment, Migrations, Observer, Status
+from pytest_dryrun.model.errors import CommandFailed, ConfigurationError, DryRunError, MigrationFailed
+from pytest_dryrun.model.redaction import Redactor
+from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.postgres.connection import NONE, Conninfo, connect
-from pytest_dryrun.redaction import Redactor
 
 _TAIL_LINES = 20
 

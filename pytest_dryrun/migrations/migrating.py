@@ -15,7 +15,7 @@ import psycopg
 from psycopg import generators, sql
 from psycopg.pq import ExecStatus, TransactionStatus
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.connection import APPLICATION_NAME, Conninfo, unusable
 
 NOTICES_KEPT = 50

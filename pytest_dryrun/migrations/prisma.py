@@ -9,16 +9,17 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.errors import ConfigurationError
-from pytest_dryrun.migrations import Deployment, Migration, Observer, Status
+from pytest_dryrun.migrations import Deployment, Observer, Status
 from pytest_dryrun.migrations.apply import send_each, send_whole, step_whole
 from pytest_dryrun.migrations.migrating import Session, lock_holder, migrating_session, take_lock
 from pytest_dryrun.migrations.prisma_bookkeeping import Bookkeeping, create_table, refuse
 from pytest_dryrun.migrations.prisma_folder import LOCK_FILE, read_folder
 from pytest_dryrun.migrations.prisma_history import judge, pending, read_history
 from pytest_dryrun.migrations.prisma_version import PER_STATEMENT, PrismaVersion, execution_mode, find_version
+from pytest_dryrun.model.errors import ConfigurationError
+from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.connection import Conninfo
-from pytest_dryrun.values import Finding, Severity
 
 # The key of Prisma's own lock, so that it and we keep each other out.
 ADVISORY_LOCK = 72707369

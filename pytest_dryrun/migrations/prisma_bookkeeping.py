@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.errors import DryRunError, MigrationFailed, TargetUnusable
-from pytest_dryrun.migrations import Migration
 from pytest_dryrun.migrations.migrating import LimitReached, QueryFailed, Session, migrating_session
 from pytest_dryrun.migrations.prisma_folder import ambiguous_names
 from pytest_dryrun.migrations.prisma_history import TABLE, History, order_matters
+from pytest_dryrun.model.errors import DryRunError, MigrationFailed, TargetUnusable
+from pytest_dryrun.model.scripts import Migration
 
 
 def create_table(schema: str) -> sql.Composed:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from pytest_dryrun.errors import ConfigurationError
-from pytest_dryrun.migrations import Migration
 from pytest_dryrun.migrations.scripts import checked_name, migration, readable_folder
+from pytest_dryrun.model.errors import ConfigurationError
+from pytest_dryrun.model.scripts import Migration
 
 LOCK_FILE = "migration_lock.toml"
 # Where ICU's root collation puts ASCII punctuation: before digits, these in this order (Unicode's DUCET, CLDR root).

@@ -13,11 +13,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.errors import TargetUnusable
-from pytest_dryrun.migrations import Migration
 from pytest_dryrun.migrations.prisma_folder import ambiguous_names
 from pytest_dryrun.migrations.scripts import unchanged
-from pytest_dryrun.values import Finding, Severity
+from pytest_dryrun.model.errors import TargetUnusable
+from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.values import Finding, Severity
 
 TABLE = "_prisma_migrations"
 

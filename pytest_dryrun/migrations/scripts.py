@@ -6,9 +6,9 @@ import hashlib
 import os
 from pathlib import Path
 
-from pytest_dryrun.errors import ConfigurationError
-from pytest_dryrun.migrations import Migration
-from pytest_dryrun.migrations.statements import cut, inline_waivers
+from pytest_dryrun.model.errors import ConfigurationError
+from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.sql.statements import cut, inline_waivers
 
 _UNTOUCHED = "Nothing was read from the database and nothing was touched."
 

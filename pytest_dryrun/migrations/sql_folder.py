@@ -11,8 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.errors import ConfigurationError, MigrationFailed, TargetUnusable
-from pytest_dryrun.migrations import Deployment, Migration, Observer, Status
+from pytest_dryrun.migrations import Deployment, Observer, Status
 from pytest_dryrun.migrations.apply import cut_holds, in_transaction, send_each
 from pytest_dryrun.migrations.migrating import (
     LimitReached,
@@ -23,9 +22,11 @@ from pytest_dryrun.migrations.migrating import (
     take_lock,
 )
 from pytest_dryrun.migrations.scripts import checked_name, migration, readable_folder, unchanged
-from pytest_dryrun.migrations.statements import has_transaction_control, refuses_transaction
+from pytest_dryrun.model.errors import ConfigurationError, MigrationFailed, TargetUnusable
+from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.connection import Conninfo
-from pytest_dryrun.values import Finding, Severity
+from pytest_dryrun.sql.statements import has_transaction_control, refuses_transaction
 
 TABLE = "dryrun_migrations"
 ADVISORY_LOCK = int.from_bytes(b"dryrun")

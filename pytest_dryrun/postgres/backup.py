@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pytest_dryrun.errors import DryRunError
 from pytest_dryrun.hosts import Host
+from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.postgres.connection import Conninfo
 
 CHUNK = 1 << 20

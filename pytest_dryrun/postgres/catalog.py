@@ -13,10 +13,10 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.catalog_definitions import definition
-from pytest_dryrun.postgres.catalog_names import last
 from pytest_dryrun.postgres.catalog_queries import queries
+from pytest_dryrun.sql.names import last
 
 # Names are spelled out under this search path; compiling catalog queries costs ten times what running them does.
 SETTINGS = {"search_path": "pg_catalog", "statement_timeout": "120s", "jit": "off"}

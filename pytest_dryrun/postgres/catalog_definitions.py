@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pytest_dryrun.postgres.catalog_names import last, literal
+from pytest_dryrun.sql.names import last, literal
 
 Attributes = Mapping[str, Any]
 

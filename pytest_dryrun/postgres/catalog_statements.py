@@ -13,7 +13,7 @@ from pytest_dryrun.postgres.catalog_definitions import (
     trigger_state,
     word,
 )
-from pytest_dryrun.postgres.catalog_names import last, literal, parts
+from pytest_dryrun.sql.names import last, literal, parts
 
 OWNED: tuple[str, ...] = (
     "table",

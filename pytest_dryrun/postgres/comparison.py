@@ -13,7 +13,8 @@ from contextlib import ExitStack, closing
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
+from pytest_dryrun.model.values import Change, TableComparison
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.examination import UNCHANGED, Connection, Sides, examine, totals
 from pytest_dryrun.postgres.fingerprint import Fingerprint, TableFingerprint
@@ -22,7 +23,6 @@ from pytest_dryrun.postgres.pairing import pair
 from pytest_dryrun.postgres.shapes import TableShape, Unverified, read_shapes
 from pytest_dryrun.postgres.snapshot import join, reader, snapshot, unreadable
 from pytest_dryrun.postgres.spread import spread
-from pytest_dryrun.values import Change, TableComparison
 
 
 def compare(

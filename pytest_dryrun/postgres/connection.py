@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 import psycopg
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 
 APPLICATION_NAME = "pytest-dryrun"
 

@@ -10,7 +10,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 
 # As pg_dump tells them apart (its source, variable_is_guc_list_quote).

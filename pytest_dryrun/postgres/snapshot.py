@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 
 LOCK_TIMEOUT_S = 30

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from psycopg import pq
 
-from pytest_dryrun.errors import ConfigurationError
+from pytest_dryrun.model.errors import ConfigurationError
 from pytest_dryrun.postgres.connection import Conninfo
 
 SCHEMES = ("postgresql", "postgres")

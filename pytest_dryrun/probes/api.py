@@ -15,7 +15,7 @@ from typing import Protocol
 import httpx
 import psutil
 
-from pytest_dryrun.errors import CommandFailed, TargetUnusable
+from pytest_dryrun.model.errors import CommandFailed, TargetUnusable
 from pytest_dryrun.probes.smoke import argv_of, clip, tail
 from pytest_dryrun.processes import kin
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts import Host
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.probes.severity import LONGEST_SHOWN, SevereLines
 from pytest_dryrun.probes.smoke import argv_of, clip, plain, run_command
 

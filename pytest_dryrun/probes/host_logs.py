@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_dryrun.errors import CommandFailed, TargetUnusable
 from pytest_dryrun.hosts import Host
 from pytest_dryrun.hosts.output import last_words, lines
+from pytest_dryrun.model.errors import CommandFailed, TargetUnusable
 from pytest_dryrun.probes.severity import SevereLines
 
 _SHORT_S, _LONG_S = 60.0, 600.0

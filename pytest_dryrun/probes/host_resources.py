@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from pytest_dryrun.errors import CommandFailed, TargetUnusable
 from pytest_dryrun.hosts import Host
 from pytest_dryrun.hosts.output import lines
+from pytest_dryrun.model.errors import CommandFailed, TargetUnusable
 from pytest_dryrun.probes.host_look import SCRIPT, Door, Look, Process, cores_and_looks, door
 from pytest_dryrun.probes.usage import Account, LoadCurve, Resources, Seen, Tally, Usage
 

@@ -12,9 +12,9 @@ import httpx
 import psycopg
 from psycopg import pq, sql
 
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.probes.api import get
-from pytest_dryrun.values import Finding, Severity
 
 _GIVE_UP_AFTER = 5
 _REGRESSION_RATIO = 1.5

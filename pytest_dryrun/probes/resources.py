@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from pytest_dryrun.errors import DryRunError, TargetUnusable
+from pytest_dryrun.model.errors import DryRunError, TargetUnusable
 from pytest_dryrun.probes.usage import Account, LoadCurve, Resources, Seen, Tally, Usage
 
 _MOST_BUSY = 0.1  # of the time at most goes into sampling: reading PSS walks a process' page tables

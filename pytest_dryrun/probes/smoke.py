@@ -6,8 +6,8 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from pytest_dryrun.errors import CommandFailed, ConfigurationError
 from pytest_dryrun.hosts import Completed, Host
+from pytest_dryrun.model.errors import CommandFailed, ConfigurationError
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)

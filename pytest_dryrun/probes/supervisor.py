@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_dryrun.errors import CommandFailed, ConfigurationError
 from pytest_dryrun.hosts import Host
 from pytest_dryrun.hosts.output import last_words
+from pytest_dryrun.model.errors import CommandFailed, ConfigurationError
 from pytest_dryrun.probes.smoke import argv_of, clip, plain, run_command
 
 _KEY = "api.status"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from pytest_dryrun.model.values import StatementRun
 from pytest_dryrun.rehearsal.observation import STOP_READERS, STOP_WRITERS, Observed, Stall, Wait
 from pytest_dryrun.rehearsal.stalls import longest_waits
-from pytest_dryrun.values import StatementRun
 
 _NOBODY = -1
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import psycopg
 
-from pytest_dryrun.migrations import Migration
+from pytest_dryrun.model.scripts import Location, Migration
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
-from pytest_dryrun.postgres.catalog_names import bare, parts
-from pytest_dryrun.rehearsal.effects_places import Place, find, words
 from pytest_dryrun.rehearsal.effects_rows import BOOKKEEPING, count_rows, finding
-from pytest_dryrun.values import Finding, Severity
+from pytest_dryrun.sql.names import bare, parts
+from pytest_dryrun.sql.places import find, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _has_value(column: CatalogObject, catalog: Catalog) -> bool:
     return domain is not None and "default" in domain.attributes
 
 
-def _required(new: NewColumn, rows: int | None, place: Place) -> Finding:
+def _required(new: NewColumn, rows: int | None, place: Location) -> Finding:
     held = "no rows yet" if rows == 0 else f"{rows:,} rows" if rows is not None else "rows that could not be counted"
     said = (
         f"Column {new.column.identity} is NOT NULL without a default, added {place} to a table with {held}: every "
@@ -115,15 +115,13 @@ def _tightened(before: Catalog, after: Catalog, migrations: Sequence[Migration])
     return found
 
 
-def _added_with_default(place: Place) -> bool:
+def _added_with_default(place: Location) -> bool:
     """Whether the statement that adds the column gives the default at once; where it is not known, it is taken to."""
-    if place.statement is None:
+    if not place.sql:
         return True
-    found = set(words(place.statement.sql))
-    return (
-        bool(found & {"default", "serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"})
-        or place.statement.tag == "DO"
-    )
+    found = list(words(place.sql))
+    serial = {"default", "serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"}
+    return bool(serial & set(found)) or found[0] == "do"
 
 
 def volatile_functions(column: CatalogObject) -> tuple[str, ...]:
@@ -131,7 +129,7 @@ def volatile_functions(column: CatalogObject) -> tuple[str, ...]:
     return tuple(column.details.get("volatile") or ())
 
 
-def _volatile(new: NewColumn, rows: int | None, functions: Sequence[str], place: Place) -> Finding:
+def _volatile(new: NewColumn, rows: int | None, functions: Sequence[str], place: Location) -> Finding:
     held = f"{rows:,} rows" if rows is not None else "rows that could not be counted"
     said = (
         f"Column {new.column.identity} gets a volatile default ({', '.join(functions)}), added {place}: all of "

@@ -13,12 +13,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from pytest_dryrun.model.scripts import Location
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
-from pytest_dryrun.postgres.catalog_names import identifier
 from pytest_dryrun.rehearsal.effects_columns import NewColumn, new_columns, volatile_functions
-from pytest_dryrun.rehearsal.effects_places import Place
 from pytest_dryrun.rehearsal.effects_rows import finding
-from pytest_dryrun.values import Finding, Severity
+from pytest_dryrun.sql.names import identifier
 
 # An expression that gives a value no row has yet, by the beginning of the type's name; {0} is the column, {1} the
 # table.
@@ -100,17 +100,17 @@ def default_findings(readbacks: Sequence[DefaultReadback]) -> tuple[Finding, ...
         start = f"The default {item.default} of {item.table}, column {item.column},"
         if item.verified is False:
             said = f"{start} does not reach a new row: {item.reason} Look for a trigger or rule that sets the column."
-            found.append(finding("unsafe-default", Severity.BLOCKER, said, Place(), item.table, evidence))
+            found.append(finding("unsafe-default", Severity.BLOCKER, said, Location(), item.table, evidence))
         elif item.verified is None:
             said = f"{start} was not verified: {item.reason}"
-            found.append(finding("unsafe-default", Severity.WARNING, said, Place(), item.table, evidence))
+            found.append(finding("unsafe-default", Severity.WARNING, said, Location(), item.table, evidence))
         if item.rows_null:
             said = (
                 f"{start} holds for new rows only: {item.rows_null:,} of {item.rows:,} rows that were there hold "
                 "NULL. Fill them in "
             )
             said += "batches, or make sure that readers expect NULL."
-            found.append(finding("unsafe-default", Severity.WARNING, said, Place(), item.table, evidence))
+            found.append(finding("unsafe-default", Severity.WARNING, said, Location(), item.table, evidence))
     return tuple(found)
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import psycopg
 
-from pytest_dryrun.migrations import Migration
+from pytest_dryrun.model.scripts import Location, Migration
+from pytest_dryrun.model.values import Change, Finding, Severity, TableComparison
 from pytest_dryrun.postgres.catalog_difference import Action, CatalogChange
-from pytest_dryrun.postgres.catalog_names import bare, parts
-from pytest_dryrun.rehearsal.effects_places import Place, Write, find, writes
 from pytest_dryrun.rehearsal.effects_rows import count_rows, finding, is_bookkeeping
-from pytest_dryrun.values import Change, Finding, Severity, TableComparison
+from pytest_dryrun.sql.names import bare, parts
+from pytest_dryrun.sql.places import Write, find, writes
 
 IN_USE = (
     "table",
@@ -280,7 +280,7 @@ def _rows(scene: _Scene, comparison: TableComparison) -> Iterator[Finding]:
         )
 
 
-def _culprit(scene: _Scene, mine: Sequence[Write], table: str, verbs: Sequence[str]) -> Place:
+def _culprit(scene: _Scene, mine: Sequence[Write], table: str, verbs: Sequence[str]) -> Location:
     """The write that names the table, else the most plausible statement."""
     direct = sorted((write for write in mine if write.verb in verbs), key=lambda write: not write.direct)
     return direct[0].place if direct else find(scene.migrations, [table], verbs)
@@ -335,7 +335,7 @@ def _unfiltered(comparison: TableComparison, before: int, mine: Sequence[Write],
         yield _every_row(comparison.table, before, touched, "as many writes as there are rows", place)
 
 
-def _every_row(table: str, rows: int, touched: int, how: str, place: Place) -> Finding:
+def _every_row(table: str, rows: int, touched: int, how: str, place: Location) -> Finding:
     return finding(
         "unfiltered-write",
         Severity.BLOCKER,

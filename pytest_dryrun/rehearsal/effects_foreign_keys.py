@@ -13,13 +13,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.migrations import Migration
+from pytest_dryrun.model.scripts import Location, Migration
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
 from pytest_dryrun.postgres.catalog_difference import Action, CatalogChange
-from pytest_dryrun.postgres.catalog_names import bare, last, parts
-from pytest_dryrun.rehearsal.effects_places import Place, find
 from pytest_dryrun.rehearsal.effects_rows import count_where, finding, relation
-from pytest_dryrun.values import Finding, Severity
+from pytest_dryrun.sql.names import bare, last, parts
+from pytest_dryrun.sql.places import find
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def foreign_keys(
     return tuple(found)
 
 
-def _dropped(old: CatalogObject, after: Catalog, connection: psycopg.Connection[Any], place: Place) -> Finding:
+def _dropped(old: CatalogObject, after: Catalog, connection: psycopg.Connection[Any], place: Location) -> Finding:
     key = ForeignKey.of(old)
     replaced = next((item for item in _keys(after) if _same(ForeignKey.of(item), key)), None)
     evidence = {"constraint": key.name, "columns": list(key.columns), "referenced": key.referenced}
@@ -105,7 +105,7 @@ def _dropped(old: CatalogObject, after: Catalog, connection: psycopg.Connection[
 
 
 def _changed(
-    old: CatalogObject, new: CatalogObject, connection: psycopg.Connection[Any], place: Place
+    old: CatalogObject, new: CatalogObject, connection: psycopg.Connection[Any], place: Location
 ) -> list[Finding]:
     found = []
     name, table = last(new.identity), new.parent
@@ -125,7 +125,7 @@ def _changed(
     return found
 
 
-def _not_valid(item: CatalogObject, connection: psycopg.Connection[Any], place: Place) -> Finding:
+def _not_valid(item: CatalogObject, connection: psycopg.Connection[Any], place: Location) -> Finding:
     """A key that is not checked against the rows that are there; a blocker where it would fail."""
     key = ForeignKey.of(item)
     counted = count_orphans(connection, key)
@@ -146,7 +146,7 @@ def _not_valid(item: CatalogObject, connection: psycopg.Connection[Any], place: 
     return finding("invalid-constraint", Severity.WARNING, said, place, key.table, evidence)
 
 
-def _without_index(item: CatalogObject, place: Place) -> Finding:
+def _without_index(item: CatalogObject, place: Location) -> Finding:
     key = ForeignKey.of(item)
     said = (
         f"Foreign key {key.name} of {key.table} ({', '.join(key.columns)}) has no index, added {place}: each "
@@ -228,7 +228,7 @@ def orphans(
                 f"{key.name}: {counted}"
             )
             found.append(
-                finding("orphaned-rows", Severity.BLOCKER, said, Place(), key.table, {**evidence, "rows": None})
+                finding("orphaned-rows", Severity.BLOCKER, said, Location(), key.table, {**evidence, "rows": None})
             )
         elif counted[0]:
             rows, keys = counted
@@ -242,7 +242,7 @@ def orphans(
                     "orphaned-rows",
                     Severity.BLOCKER,
                     said,
-                    Place(),
+                    Location(),
                     key.table,
                     {**evidence, "rows": rows, "keys": list(keys)},
                 )
@@ -283,7 +283,7 @@ def invalid(before: Catalog, after: Catalog) -> tuple[Finding, ...]:
                 "no query. "
             )
             said += "Drop it CONCURRENTLY and build it again."
-            found.append(finding("invalid-index", severity, said, Place(), item.parent, {"relation": item.identity}))
+            found.append(finding("invalid-index", severity, said, Location(), item.parent, {"relation": item.identity}))
         else:
             state = "not checked, its triggers are disabled" if item.attributes.get("disabled") else "NOT VALID"
             said = f"Constraint {name} of {item.parent} is {state} ({since}): rows that break it may be there. "
@@ -293,7 +293,7 @@ def invalid(before: Catalog, after: Catalog) -> tuple[Finding, ...]:
                     "invalid-constraint",
                     severity,
                     said,
-                    Place(),
+                    Location(),
                     item.parent,
                     {"relation": item.parent, "constraint": name},
                 )

@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.postgres.catalog_names import bare, identifier, parts
-from pytest_dryrun.rehearsal.effects_places import Place
-from pytest_dryrun.values import Finding, Severity
+from pytest_dryrun.model.scripts import Location
+from pytest_dryrun.model.values import Finding, Severity
+from pytest_dryrun.sql.names import bare, identifier, parts
 
 # The tools' own bookkeeping: a migration adds a row there, and that is no effect of the migration.
 BOOKKEEPING = ("_prisma_migrations", "dryrun_migrations")
@@ -27,7 +27,7 @@ def finding(
     rule: str,
     severity: Severity,
     message: str,
-    place: Place,
+    place: Location,
     table: str | None,
     evidence: Mapping[str, Any] | None = None,
 ) -> Finding:

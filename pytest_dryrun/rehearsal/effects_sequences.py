@@ -7,10 +7,10 @@ from typing import Any
 
 import psycopg
 
-from pytest_dryrun.migrations import Migration
-from pytest_dryrun.postgres.catalog_names import bare, parts
-from pytest_dryrun.rehearsal.effects_places import find
-from pytest_dryrun.values import Finding, Severity
+from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.values import Finding, Severity
+from pytest_dryrun.sql.names import bare, parts
+from pytest_dryrun.sql.places import find
 
 # Where a sequence stands (None before its first value), and by how much it steps.
 Positions = Mapping[str, tuple[int | None, int]]

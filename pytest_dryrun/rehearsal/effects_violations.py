@@ -15,11 +15,12 @@ import psycopg
 from psycopg import sql
 from sqlparse import tokens as kinds
 
-from pytest_dryrun.postgres.catalog_names import bare, identifier, last
+from pytest_dryrun.model.scripts import Location
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal.effects_foreign_keys import ForeignKey, count_orphans
-from pytest_dryrun.rehearsal.effects_places import Place, tokens
 from pytest_dryrun.rehearsal.effects_rows import count_where, finding
-from pytest_dryrun.values import Finding, Severity
+from pytest_dryrun.sql.lexer import tokens
+from pytest_dryrun.sql.names import bare, identifier, last
 
 VIOLATIONS = {
     "23502": "NOT NULL",
@@ -71,9 +72,9 @@ def violations(
     """
     if sqlstate is not None and sqlstate not in VIOLATIONS:
         return ()
-    place = Place(migration, line)
+    place = Location(migration, line)
     text = (
-        "".join(" " if kind in kinds.Comment else value for kind, value in tokens(statement))
+        "".join(" " if kind in kinds.Comment else value for _, kind, value in tokens(statement))
         .strip()
         .rstrip(";")
         .strip()
@@ -105,7 +106,7 @@ def violations(
     return (finding("constraint-violated", Severity.BLOCKER, said, place, table, evidence),)
 
 
-def _finding(table: str, rule: Rule, rows: int, keys: Sequence[str], place: Place) -> Finding:
+def _finding(table: str, rule: Rule, rows: int, keys: Sequence[str], place: Location) -> Finding:
     shown = f" (for example {'; '.join(keys[:3])})" if keys else ""
     kind = {
         "NOT NULL": "hold NULL in",
@@ -166,7 +167,7 @@ def _rules(connection: psycopg.Connection[Any], text: str, search_path: str) -> 
 def _actions(rest: str) -> Iterator[str]:
     """The actions of an ALTER TABLE, cut at the commas outside parentheses."""
     depth, current = 0, ""
-    for kind, value in tokens(rest):
+    for _, kind, value in tokens(rest):
         depth += value.count("(") - value.count(")") if kind in kinds.Punctuation else 0
         if value == "," and depth == 0:
             yield current.strip()

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pytest_dryrun.model.values import Lock, Scan, StatementRun
 from pytest_dryrun.rehearsal.event_triggers import SCHEMA, rewrite_reason
 from pytest_dryrun.rehearsal.expectations import expect, resolve, words
 from pytest_dryrun.rehearsal.lock_timeout import LockTimeout
 from pytest_dryrun.rehearsal.observation import Command, Held, Observed, Rewrite, strength, strongest
-from pytest_dryrun.values import Lock, Scan, StatementRun
 
 Event = Mapping[str, Any]
 

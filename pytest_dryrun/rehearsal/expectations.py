@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import sqlparse
-from sqlparse import tokens
+from sqlparse import tokens as kinds
+
+from pytest_dryrun.sql.lexer import tokens, unquoted
 
 Effect = Literal["", "scan", "rewrite", "index-build", "index-drop"]
 
@@ -49,16 +50,13 @@ def words(sql: str) -> list[str]:
 
 
 def _words(sql: str) -> Iterator[str]:
-    for kind, value in sqlparse.lexer.tokenize(sql):  # type: ignore[no-untyped-call]
-        if kind in tokens.Comment or kind in tokens.Whitespace or kind in tokens.Newline:
+    for _, kind, value in tokens(sql):
+        if kind in kinds.Comment or kind in kinds.Whitespace:
             continue
-        if value.startswith('"') and value.endswith('"') and len(value) > 1:
-            yield quoted(value[1:-1].replace('""', '"')) if value != '""' else value
-        elif kind in tokens.Literal.String or value.startswith(("'", "$")):
+        if kind is kinds.String.Symbol:
+            yield quoted(unquoted(value))
+        elif kind in kinds.Literal and kind not in kinds.Number:
             yield "''"
-        elif kind in tokens.Keyword or kind in tokens.Name:
-            # The lexer calls some names keywords and some keywords names: both spellings are kept apart by case alone.
-            yield from value.split()
         else:
             yield value
 

@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pytest_dryrun.migrations import Migration
-from pytest_dryrun.values import Finding, Severity
+from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.values import Finding, Severity
 
 _UNAVAILABLE = "lint/unavailable"
 

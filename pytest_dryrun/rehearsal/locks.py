@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_dryrun.migrations import Migration
+from pytest_dryrun.model.scripts import Location, Migration
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal import advice
 from pytest_dryrun.rehearsal.expectations import Expectation, expect, resolve
 from pytest_dryrun.rehearsal.observation import STOP_READERS, STOP_WRITERS, Command, Held, Observed
-from pytest_dryrun.rehearsal.placement import Place, at, place, text_lock_timeout_ms, unseen
+from pytest_dryrun.rehearsal.placement import place, text_lock_timeout_ms, unseen
 from pytest_dryrun.rehearsal.yardstick import TELLING_ROWS, Yardstick, milliseconds, those_waiting
-from pytest_dryrun.values import Finding, Severity
 
 _INDEX_COMMANDS = frozenset({"CREATE INDEX", "REINDEX"})
 # Statements that hold no more than they hold at once, however large the tables are.
@@ -69,7 +69,7 @@ def judge(
     indexes: list[Finding] = []
     stalls: list[Finding] = []
     for position, one in enumerate(placed):
-        where = Place(one.run.migration, one.run.line, one.run.sql)
+        where = Location(one.run.migration or None, one.run.line or None, one.run.sql)
         for command in one.commands:
             safe.extend(_rewritten(bench, where, command))
             safe.extend(_scanned(bench, where, command, one.acquired))
@@ -95,29 +95,29 @@ def judge(
     return LockVerdict(tuple(safe), tuple(indexes), tuple(stalls), _notes(bench, (*safe, *indexes, *stalls)))
 
 
-def _rewritten(bench: Yardstick, where: Place, command: Command) -> Iterator[Finding]:
+def _rewritten(bench: Yardstick, where: Location, command: Command) -> Iterator[Finding]:
     for rewrite in command.rewrites:
         if bench.holds_rows(rewrite.relation):
             yield _rewrite(bench, where, rewrite.relation, rewrite.reason, command.duration_ms)
 
 
 def _rewrite(
-    bench: Yardstick, where: Place, table: str, reason: str, ms: float | None, *, seen: bool = True
+    bench: Yardstick, where: Location, table: str, reason: str, ms: float | None, *, seen: bool = True
 ) -> Finding:
     verb = "was" if seen else "would be"
     return Finding(
         "table-rewritten",
         bench.severity(table, "AccessExclusiveLock", ms),
-        f"{at(where)}: {bench.size(table)} {verb} written anew, because {reason}; readers and writers wait meanwhile. "
+        f"{where.head}: {bench.size(table)} {verb} written anew, because {reason}; readers and writers wait meanwhile. "
         f"{bench.measured(ms)} {advice.rewrite(where.sql)}",
-        migration=where.migration or None,
-        line=where.line or None,
+        migration=where.migration,
+        line=where.line,
         table=table,
         evidence=bench.evidence(table, ms, reason=reason),
     )
 
 
-def _scanned(bench: Yardstick, where: Place, command: Command, acquired: Iterable[Held]) -> Iterator[Finding]:
+def _scanned(bench: Yardstick, where: Location, command: Command, acquired: Iterable[Held]) -> Iterator[Finding]:
     """Find rows read under a lock that keeps writers out; index builds and rewrites have rules of their own."""
     modes = {lock.relation: lock.mode for lock in command.locks}
     fresh = {lock.relation for lock in acquired}
@@ -133,7 +133,7 @@ def _scanned(bench: Yardstick, where: Place, command: Command, acquired: Iterabl
 
 def _scan(
     bench: Yardstick,
-    where: Place,
+    where: Location,
     table: str,
     *,
     mode: str,
@@ -146,16 +146,16 @@ def _scan(
     return Finding(
         "scanned-under-lock",
         bench.severity(table, mode, ms),
-        f"{at(where)}: {read} from {bench.size(table)} under {mode}{kept}, so {those_waiting(mode)} wait meanwhile. "
+        f"{where.head}: {read} from {bench.size(table)} under {mode}{kept}, so {those_waiting(mode)} wait meanwhile. "
         f"{bench.measured(ms)} {advice.scan(where.sql, earlier=earlier)}",
-        migration=where.migration or None,
-        line=where.line or None,
+        migration=where.migration,
+        line=where.line,
         table=table,
         evidence=bench.evidence(table, ms, lock=mode, rows_read=rows),
     )
 
 
-def _indexes(bench: Yardstick, where: Place, command: Command) -> Iterator[Finding]:
+def _indexes(bench: Yardstick, where: Location, command: Command) -> Iterator[Finding]:
     modes = {lock.relation: lock.mode for lock in command.locks}
     if command.tag in _INDEX_COMMANDS:
         for index, table in command.indexed.items():
@@ -167,37 +167,37 @@ def _indexes(bench: Yardstick, where: Place, command: Command) -> Iterator[Findi
                 yield _unbuild(bench, where, table, index, command.duration_ms)
 
 
-def _build(bench: Yardstick, where: Place, table: str, *, index: str, mode: str, ms: float | None) -> Finding:
+def _build(bench: Yardstick, where: Location, table: str, *, index: str, mode: str, ms: float | None) -> Finding:
     verb = "was" if ms is not None else "would be"
     return Finding(
         "index-blocks-writes",
         bench.severity(table, mode, ms),
-        f"{at(where)}: index {index} {verb} built on {bench.size(table)} without CONCURRENTLY; "
+        f"{where.head}: index {index} {verb} built on {bench.size(table)} without CONCURRENTLY; "
         f"{those_waiting(mode)} wait meanwhile. {bench.measured(ms)} {advice.INDEX}",
-        migration=where.migration or None,
-        line=where.line or None,
+        migration=where.migration,
+        line=where.line,
         table=table,
         evidence=bench.evidence(table, ms, index=index, lock=mode),
     )
 
 
-def _unbuild(bench: Yardstick, where: Place, table: str, index: str, ms: float) -> Finding:
+def _unbuild(bench: Yardstick, where: Location, table: str, index: str, ms: float) -> Finding:
     """Tell of a dropped index; that takes as long on a large table as on a small one, so nothing is scaled."""
     severity = Severity.BLOCKER if ms > bench.limit_ms("AccessExclusiveLock") else Severity.WARNING
     return Finding(
         "index-blocks-writes",
         severity,
-        f"{at(where)}: index {index} of {bench.size(table)} was dropped without CONCURRENTLY; readers and writers "
+        f"{where.head}: index {index} of {bench.size(table)} was dropped without CONCURRENTLY; readers and writers "
         f"wait for it, and it waits for every open transaction on the table. Measured {milliseconds(ms)} on the copy. "
         f"{advice.DROP_INDEX}",
-        migration=where.migration or None,
-        line=where.line or None,
+        migration=where.migration,
+        line=where.line,
         table=table,
         evidence={"table": table, "index": index, "lock": "AccessExclusiveLock", "ms": round(ms, 1)},
     )
 
 
-def _by_words(bench: Yardstick, where: Place, ms: float | None, locks: Iterable[Held] = ()) -> list[Finding]:
+def _by_words(bench: Yardstick, where: Location, ms: float | None, locks: Iterable[Held] = ()) -> list[Finding]:
     """Judge a statement that left no report: an older REINDEX, a statement that failed or was never reached."""
     findings = []
     owners = {lock.relation: lock.table for lock in locks}
@@ -217,7 +217,7 @@ def _by_words(bench: Yardstick, where: Place, ms: float | None, locks: Iterable[
 
 
 def _queue(
-    bench: Yardstick, where: Place, one: Observed, migrations: Sequence[Migration], severity: Severity
+    bench: Yardstick, where: Location, one: Observed, migrations: Sequence[Migration], severity: Severity
 ) -> Iterator[Finding]:
     locks = [lock for lock in one.acquired if lock.mode in STOP_WRITERS and lock.existed and lock.table in bench.tables]
     timeouts: list[int | None] = [command.lock_timeout_ms for command in one.commands] or [one.lock_timeout_ms]
@@ -228,7 +228,7 @@ def _queue(
 
 
 def _queue_by_words(
-    bench: Yardstick, where: Place, migrations: Sequence[Migration], severity: Severity
+    bench: Yardstick, where: Location, migrations: Sequence[Migration], severity: Severity
 ) -> Iterator[Finding]:
     def counts(expectation: Expectation) -> bool:
         return expectation.mode in STOP_WRITERS and resolve(expectation.table, bench.tables) in bench.tables
@@ -238,23 +238,23 @@ def _queue_by_words(
         yield _queue_finding(where, found, severity)
 
 
-def _queue_finding(where: Place, modes: Mapping[str, str], severity: Severity) -> Finding:
+def _queue_finding(where: Location, modes: Mapping[str, str], severity: Severity) -> Finding:
     tables = ", ".join(modes)
     who = those_waiting("AccessExclusiveLock" if STOP_READERS & set(modes.values()) else "ShareLock")
     return Finding(
         "lock-queue",
         severity,
-        f"{at(where)}: takes {', '.join(sorted(set(modes.values())))} on {tables} with no lock_timeout. "
+        f"{where.head}: takes {', '.join(sorted(set(modes.values())))} on {tables} with no lock_timeout. "
         f"One transaction left open on it makes the migration wait, and {who} queue behind it for as long. "
         f"{advice.LOCK_TIMEOUT}",
-        migration=where.migration or None,
-        line=where.line or None,
+        migration=where.migration,
+        line=where.line,
         table=next(iter(modes)),
         evidence={"statement": where.sql[:500], "locks": dict(modes), "lock_timeout_ms": 0},
     )
 
 
-def _stalls(bench: Yardstick, where: Place, one: Observed, *, grows: bool) -> Iterator[Finding]:
+def _stalls(bench: Yardstick, where: Location, one: Observed, *, grows: bool) -> Iterator[Finding]:
     for stall in one.stalls:
         for rule, who, ms, limit_ms in (
             ("reads-blocked", "readers", stall.read_ms, bench.max_read_ms),
@@ -272,10 +272,10 @@ def _stalls(bench: Yardstick, where: Place, one: Observed, *, grows: bool) -> It
             yield Finding(
                 rule,
                 severity,
-                f"{at(where)}: {who} of {stall.table} were kept waiting {milliseconds(ms)} on the copy, {at_scale}; "
+                f"{where.head}: {who} of {stall.table} were kept waiting {milliseconds(ms)} on the copy, {at_scale}; "
                 f"the limit is {milliseconds(limit_ms)}. {advice.STALL}",
-                migration=where.migration or None,
-                line=where.line or None,
+                migration=where.migration,
+                line=where.line,
                 table=stall.table,
                 evidence={
                     "table": stall.table,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pytest_dryrun.values import StatementRun
+from pytest_dryrun.model.values import StatementRun
 
 # Table-level locks from weakest to strongest (PostgreSQL manual, "Explicit Locking", table 13.2).
 MODES = (

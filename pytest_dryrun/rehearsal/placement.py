@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from pytest_dryrun.migrations import Migration
+from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.rehearsal.expectations import words
 from pytest_dryrun.rehearsal.lock_timeout import lock_timeout_set
 from pytest_dryrun.rehearsal.observation import Observed
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a statement stands; line 0 and an empty migration where that is not known."""
-
-    migration: str
-    line: int
-    sql: str
-
-
-def at(where: Place) -> str:
-    """Write it as an editor would: `20260101_x:3`."""
-    if where.line:
-        return f"{where.migration}:{where.line}"
-    return f"{where.migration or 'a pending migration'}, {where.sql.strip()[:80]}"
-
-
-def _statements(migrations: Sequence[Migration]) -> list[Place]:
-    return [Place(one.name, statement.line, statement.sql) for one in migrations for statement in one.statements]
+def _statements(migrations: Sequence[Migration]) -> list[Location]:
+    return [Location(one.name, statement.line, statement.sql) for one in migrations for statement in one.statements]
 
 
 def place(observed: Sequence[Observed], migrations: Sequence[Migration]) -> tuple[Observed, ...]:
@@ -49,11 +33,13 @@ def place(observed: Sequence[Observed], migrations: Sequence[Migration]) -> tupl
             placed.append(replace(one, run=replace(one.run, migration=only)))
             continue
         where, position = statements[found], found + 1
-        placed.append(replace(one, run=replace(one.run, migration=where.migration, line=where.line, sql=where.sql)))
+        placed.append(
+            replace(one, run=replace(one.run, migration=where.migration or "", line=where.line or 0, sql=where.sql))
+        )
     return tuple(placed)
 
 
-def _same(one: Observed, where: Place) -> bool:
+def _same(one: Observed, where: Location) -> bool:
     spelled = words(where.sql)
     upper = [word.upper() for word in spelled if word.upper() not in {"UNIQUE", "OR", "REPLACE"}]
     tag = one.tag.split()
@@ -68,17 +54,17 @@ def _same(one: Observed, where: Place) -> bool:
     return not names or bool(names & folded) or bool({t.rsplit(".", 1)[-1] for t in command.indexed.values()} & folded)
 
 
-def unseen(observed: Sequence[Observed], migrations: Sequence[Migration]) -> Iterator[Place]:
+def unseen(observed: Sequence[Observed], migrations: Sequence[Migration]) -> Iterator[Location]:
     """Walk through the statements of which nothing was seen."""
     seen = {(one.run.migration, one.run.line) for one in observed}
     return (where for where in _statements(migrations) if (where.migration, where.line) not in seen)
 
 
-def text_lock_timeout_ms(where: Place, migrations: Sequence[Migration]) -> int | None:
+def text_lock_timeout_ms(where: Location, migrations: Sequence[Migration]) -> int | None:
     """Read which `lock_timeout` the file itself had set by then, 0 where it had set none."""
     value: int | None = 0
     for statement in _statements([one for one in migrations if one.name == where.migration]):
-        if statement.line >= where.line:
+        if (statement.line or 0) >= (where.line or 0):
             break
         found = lock_timeout_set(statement.sql)
         value = found if found is not None else value

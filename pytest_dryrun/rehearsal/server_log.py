@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.errors import Diagnostic
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 
 _CHUNK_BYTES = 4 * 1024 * 1024
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 import psycopg
 from psycopg import pq
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.rehearsal.observation import Wait
 

@@ -10,8 +10,8 @@ from typing import Any
 from pytest_dryrun import __version__
 from pytest_dryrun.checklist import sections
 from pytest_dryrun.config import Project
-from pytest_dryrun.decision import Decision
-from pytest_dryrun.values import CheckRecord, CheckSpec, Criterion, Outcome, as_json
+from pytest_dryrun.model.decision import Decision
+from pytest_dryrun.model.values import CheckRecord, CheckSpec, Criterion, Outcome, as_json
 
 SCHEMA = 1
 EMPTY_PARTS: Mapping[str, Any] = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.report import annex, checklist, page, verdict
 from pytest_dryrun.report.atomic import replace_all
 

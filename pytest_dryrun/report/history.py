@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.report import text, verdict
 from pytest_dryrun.report.atomic import replace_all
 from pytest_dryrun.report.markdown import escape

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from pytest_dryrun.errors import DryRunError, MigrationFailed
 from pytest_dryrun.migrations import Migrations, Status
+from pytest_dryrun.model.errors import DryRunError, MigrationFailed
+from pytest_dryrun.model.values import Change, Finding, Severity, TableComparison
 from pytest_dryrun.postgres import fingerprint
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.connection import Conninfo, connect
@@ -26,7 +27,6 @@ from pytest_dryrun.steps.comparing import compare_tables, schema_findings
 from pytest_dryrun.steps.rehearsal import failure_finding
 from pytest_dryrun.steps.target import TargetDatabase
 from pytest_dryrun.steps.tuples import COUNTERS_S, SETTLED_S, Counters, counted
-from pytest_dryrun.values import Change, Finding, Severity, TableComparison
 
 
 @dataclass(frozen=True, slots=True)

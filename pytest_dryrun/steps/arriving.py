@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pytest_dryrun.errors import CommandFailed
+from pytest_dryrun.model.errors import CommandFailed
 from pytest_dryrun.postgres import backup
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts import Host
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.steps import data_room, neighbours, way_back_rights

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
+from pytest_dryrun.model.values import Change, Finding, Severity, TableComparison
 from pytest_dryrun.postgres import comparison, fingerprint
 from pytest_dryrun.postgres.catalog import Catalog
 from pytest_dryrun.postgres.catalog_difference import difference
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.proof import proof
 from pytest_dryrun.postgres.shapes import Unverified
-from pytest_dryrun.values import Change, Finding, Severity, TableComparison
 
 WORKERS = 2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.errors import CommandFailed, DryRunError
+from pytest_dryrun.model.errors import CommandFailed, DryRunError
 from pytest_dryrun.steps import way_back_rights
 from pytest_dryrun.steps.target import TargetDatabase
 from pytest_dryrun.steps.way_in import COMMAND_S

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.errors import CommandFailed, ConfigurationError, DryRunError
 from pytest_dryrun.hosts import output
+from pytest_dryrun.model.errors import CommandFailed, ConfigurationError, DryRunError
 from pytest_dryrun.postgres import backup, databases
 from pytest_dryrun.postgres.connection import NONE, Conninfo, connect
 from pytest_dryrun.steps.arriving import Arriving

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 import psycopg
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 
 # One dry run of a database at a time; the two halves spell the key of a session's advisory lock.

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pytest_dryrun.errors import CommandFailed, DryRunError
 from pytest_dryrun.hosts import output
+from pytest_dryrun.model.errors import CommandFailed, DryRunError
 from pytest_dryrun.postgres.databases import Identity
 from pytest_dryrun.steps.way_in import COMMAND_S
 

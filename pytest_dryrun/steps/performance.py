@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import httpx
 
 from pytest_dryrun.config import Performance, size_bytes
+from pytest_dryrun.model.values import Finding
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.probes import latency, statement_statistics
 from pytest_dryrun.probes.usage import Resources, Usage
-from pytest_dryrun.values import Finding
 
 # Without a configured limit: more than this share of the machine's memory is too much.
 MEMORY_SHARE = 0.9

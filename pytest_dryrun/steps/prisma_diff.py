@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts import Completed, Host
 from pytest_dryrun.hosts.output import last_part
+from pytest_dryrun.model.errors import CommandFailed
 from pytest_dryrun.probes.smoke import argv_of, plain
 
 # The CLI takes some seconds to start; a difference of a thousand tables one more.

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psycopg
 
-from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.model.errors import DryRunError
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres import backup, databases, fingerprint
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.connection import Conninfo, connect
@@ -20,7 +21,6 @@ from pytest_dryrun.postgres.snapshot import snapshot
 from pytest_dryrun.steps.comparing import WORKERS, row_differences, schema_findings
 from pytest_dryrun.steps.loading import Loading
 from pytest_dryrun.steps.target import TargetDatabase
-from pytest_dryrun.values import Finding, Severity
 
 
 @dataclass(frozen=True, slots=True)

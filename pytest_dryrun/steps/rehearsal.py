@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_dryrun.config import Performance, Stalls
-from pytest_dryrun.errors import MigrationFailed
-from pytest_dryrun.migrations import Deployment, Migration, Migrations
+from pytest_dryrun.migrations import Deployment, Migrations
+from pytest_dryrun.model.errors import MigrationFailed
+from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.values import Change, Finding, Severity, StatementRun, TableComparison
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.catalog_difference import CatalogChange, difference
@@ -28,7 +30,6 @@ from pytest_dryrun.rehearsal.observation import Observed
 from pytest_dryrun.rehearsal.recorder import Recorder
 from pytest_dryrun.steps.comparing import compare_tables
 from pytest_dryrun.steps.tuples import SETTLED_S, counted
-from pytest_dryrun.values import Change, Finding, Severity, StatementRun, TableComparison
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import httpx
 
 from pytest_dryrun.config import Api
-from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts import Host
 from pytest_dryrun.hosts.output import last_words
+from pytest_dryrun.model.errors import CommandFailed
 from pytest_dryrun.probes import api, supervisor
 from pytest_dryrun.probes.smoke import argv_of
 from pytest_dryrun.probes.supervisor import Supervised

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import httpx
 
+from pytest_dryrun.model.values import Finding
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.probes import api
 from pytest_dryrun.steps.proof import Restored
-from pytest_dryrun.values import Finding
 
 # What `proof.restore` does, in the words of somebody who would do it to the target.
 STEPS = (

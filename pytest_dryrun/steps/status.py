@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts import Completed, Host
 from pytest_dryrun.hosts.output import last_part
 from pytest_dryrun.migrations import Status
+from pytest_dryrun.model.errors import TargetUnusable
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.probes.smoke import argv_of, tail
-from pytest_dryrun.values import Finding, Severity
 
 # Prisma names the database that its own configuration leads to (`Datasource "db": PostgreSQL database "shop", ...`).
 _REACHED = re.compile(r'PostgreSQL database "([^"\n]+)"(?:[^\n]*? at "([^"\n]+)")?')

@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts.ssh import GROUP
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.probes.smoke import clip
 from pytest_dryrun.steps.way_in import COMMAND_S
 

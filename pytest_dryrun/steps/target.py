@@ -11,13 +11,13 @@ import psycopg
 from psycopg import sql
 
 from pytest_dryrun.config import Baseline
-from pytest_dryrun.errors import ConfigurationError, DryRunError, MigrationFailed
 from pytest_dryrun.hosts import Host
 from pytest_dryrun.migrations import Migrations
+from pytest_dryrun.model.errors import ConfigurationError, DryRunError, MigrationFailed
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres import backup, databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
-from pytest_dryrun.values import Finding, Severity
 
 # The copies of one local run; the server is ours alone, so the names need no run id.
 TARGET = "dryrun_target"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from pytest_dryrun.model.values import TableComparison
 from pytest_dryrun.postgres.catalog import Catalog
 from pytest_dryrun.postgres.counters import TupleCounters
-from pytest_dryrun.values import TableComparison
 
 Counters = Mapping[int, TupleCounters]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_dryrun.config import Waiver
-from pytest_dryrun.migrations import Migration
-from pytest_dryrun.waivers import Grant
+from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.waivers import Grant
 
 
 def grants(configured: Sequence[Waiver], file: str, pending: Sequence[Migration]) -> list[Grant]:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.errors import DryRunError, TargetUnusable
 from pytest_dryrun.hosts import output
+from pytest_dryrun.model.errors import DryRunError, TargetUnusable
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres import backup, databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
@@ -24,7 +25,6 @@ from pytest_dryrun.steps import proof
 from pytest_dryrun.steps.neighbours import ASIDE, BESIDE, named
 from pytest_dryrun.steps.target import TargetDatabase
 from pytest_dryrun.steps.way_back_rights import STILL_MIGRATED, administration
-from pytest_dryrun.values import Finding, Severity
 
 SWAP_S = 60.0
 STATEMENT_S = 60.0

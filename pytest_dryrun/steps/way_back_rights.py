@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_dryrun.errors import TargetUnusable
+from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 
 # Where one connects to in order to make, rename and drop databases.

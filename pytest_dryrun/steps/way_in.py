@@ -13,8 +13,8 @@ import psycopg
 
 from pytest_dryrun import env_file
 from pytest_dryrun.config import Database, Target
-from pytest_dryrun.errors import CommandFailed, ConfigurationError, TargetUnusable
 from pytest_dryrun.hosts import output
+from pytest_dryrun.model.errors import CommandFailed, ConfigurationError, TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect, unusable
 from pytest_dryrun.postgres.url import DatabaseUrl, parse

@@ -16,11 +16,11 @@ from typing import Self
 import paramiko
 from paramiko.ssh_exception import SSHException
 
-from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts.output import STDERR, STDOUT, last_words, not_started, shown, too_slow
 from pytest_dryrun.hosts.ssh.ending import END_S, end
 from pytest_dryrun.hosts.ssh.link import Link
 from pytest_dryrun.hosts.ssh.script import script, wrapper
+from pytest_dryrun.model.errors import CommandFailed
 
 _CHUNK_BYTES = 1 << 18
 _TICK_S = 0.05

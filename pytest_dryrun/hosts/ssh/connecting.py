@@ -16,11 +16,11 @@ import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
 from paramiko.ssh_exception import ChannelException, IncompatiblePeer, SSHException
 
-from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts.ssh import known_hosts, refusals
 from pytest_dryrun.hosts.ssh.identities import log_in
 from pytest_dryrun.hosts.ssh.known_hosts import Verdict
 from pytest_dryrun.hosts.ssh.route import Hop
+from pytest_dryrun.model.errors import TargetUnusable
 
 _KEEPALIVE_S = 15
 _DEAD_S = 60

@@ -14,9 +14,9 @@ from typing import Any
 import paramiko
 from paramiko.ssh_exception import SSHException
 
-from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts.output import last_words
 from pytest_dryrun.hosts.ssh.link import Link
+from pytest_dryrun.model.errors import CommandFailed
 
 _CHUNK_BYTES = 1 << 15  # what every SFTP server takes in one request
 _AHEAD = 64

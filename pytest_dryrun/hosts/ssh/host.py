@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
 
-from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts import Completed
 from pytest_dryrun.hosts.output import STDERR, STDOUT, Kept, last_words, stdout_of
 from pytest_dryrun.hosts.ssh.command import Execution
@@ -19,6 +18,7 @@ from pytest_dryrun.hosts.ssh.connecting import Connection
 from pytest_dryrun.hosts.ssh.files import Files
 from pytest_dryrun.hosts.ssh.link import Link
 from pytest_dryrun.hosts.ssh.tunnel import Tunnel
+from pytest_dryrun.model.errors import CommandFailed
 
 _SHORT_S = 30.0
 _HASH_S = 3600.0

@@ -16,9 +16,9 @@ import paramiko
 from paramiko.pkey import UnknownKeyType
 from paramiko.ssh_exception import AuthenticationException, BadAuthenticationType, SSHException
 
-from pytest_dryrun.errors import ConfigurationError, TargetUnusable
 from pytest_dryrun.hosts.ssh.known_hosts import fingerprint
 from pytest_dryrun.hosts.ssh.route import Hop
+from pytest_dryrun.model.errors import ConfigurationError, TargetUnusable
 
 _HEAD = "-----BEGIN OPENSSH PRIVATE KEY-----"
 _MAGIC = b"openssh-key-v1\0"

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import paramiko
 from paramiko.ssh_exception import ChannelException, SSHException
 
-from pytest_dryrun.errors import CommandFailed
 from pytest_dryrun.hosts.ssh.connecting import Connection
+from pytest_dryrun.model.errors import CommandFailed
 
 # sshd's MaxSessions is 10 unless it is told otherwise: one is for files, one for ending a command.
 _SEATS = 8

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import shlex
 
-from pytest_dryrun.errors import TargetUnusable
 from pytest_dryrun.hosts.ssh.known_hosts import Judgement, Verdict, fingerprint, spelled
 from pytest_dryrun.hosts.ssh.route import Hop
+from pytest_dryrun.model.errors import TargetUnusable
 
 _UNSEEN = "The host was not reached, so nothing of this target is known."
 _KINDS = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}

@@ -15,7 +15,7 @@ from paramiko.config import SSHConfig
 from paramiko.ssh_exception import SSHException
 
 from pytest_dryrun.config import Ssh
-from pytest_dryrun.errors import ConfigurationError
+from pytest_dryrun.model.errors import ConfigurationError
 
 _SYSTEM = Path("/etc/ssh")
 _DEEPEST = 16

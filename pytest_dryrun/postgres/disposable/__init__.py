@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
-from pytest_dryrun.errors import DryRunError
 from pytest_dryrun.hosts import Host
+from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.disposable.settings import SUPERUSER
 from pytest_dryrun.workspace import Workspace

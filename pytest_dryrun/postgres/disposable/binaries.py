@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_dryrun import processes
-from pytest_dryrun.errors import CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.hosts.local import LocalHost
 from pytest_dryrun.hosts.running import RunningProcess
+from pytest_dryrun.model.errors import CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable.installations import Installation, copy, find
 from pytest_dryrun.postgres.disposable.settings import SUPERUSER, arguments

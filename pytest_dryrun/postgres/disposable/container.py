@@ -21,9 +21,9 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 from testcontainers.core.docker_client import DockerClient
 
-from pytest_dryrun.errors import CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.hosts.container import ContainerHost
 from pytest_dryrun.hosts.output import last_words
+from pytest_dryrun.model.errors import CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable.settings import OLDEST_MAJOR, PRELOAD, arguments
 from pytest_dryrun.workspace import Workspace

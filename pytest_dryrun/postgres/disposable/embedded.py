@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_dryrun.errors import DryRunError
+from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.postgres.disposable import binaries
 from pytest_dryrun.postgres.disposable.installations import Installation, closest, examine
 from pytest_dryrun.workspace import Workspace

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_dryrun.errors import CommandFailed, DryRunError
 from pytest_dryrun.hosts.local import LocalHost
+from pytest_dryrun.model.errors import CommandFailed, DryRunError
 from pytest_dryrun.postgres.disposable.settings import OLDEST_MAJOR, PRELOAD
 
 # A server's own programs: a dump or restore by a client of another version fails, or lies.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pytest_dryrun.values import CheckRecord, CheckSpec, Criterion, Outcome
+from pytest_dryrun.model.values import CheckRecord, CheckSpec, Criterion, Outcome
 
 TITLES: Mapping[str, str] = {
     "migrations-applied": "All migrations applied",

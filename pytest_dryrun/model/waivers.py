@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from pytest_dryrun.values import Finding, Severity
+from pytest_dryrun.model.values import Finding, Severity
 
 
 @dataclass(frozen=True, slots=True)

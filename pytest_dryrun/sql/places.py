@@ -1,42 +1,25 @@
-"""Which statement of which pending migration did it: names found in the text through sqlparse's tokens."""
+"""Which statement of which pending migration did it: names found in the text."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
-from sqlparse import lexer
 from sqlparse import tokens as kinds
 
-from pytest_dryrun.migrations import Migration, Statement
-from pytest_dryrun.postgres.catalog_names import bare, parts
+from pytest_dryrun.model.scripts import Location, Migration, Statement
+from pytest_dryrun.sql.lexer import tokens, unquoted
+from pytest_dryrun.sql.names import bare, parts
 
 # A statement is read up to here; a megabyte of INSERTs is not searched to its end.
 READ_CHARACTERS = 200_000
 # The ends of a string constant or a dollar-quoted body among the words; no SQL word looks like them.
 OPEN, CLOSE = "\x02", "\x03"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in the pending migrations something was done; None where that cannot be told."""
-
-    migration: str | None = None
-    line: int | None = None
-    statement: Statement | None = None
-
-    def __str__(self) -> str:
-        if self.migration is None:
-            return "by a pending migration"
-        return f"by {self.migration}" + (f", line {self.line}" if self.line else "")
-
-
-def tokens(sql: str) -> Iterator[tuple[Any, str]]:
-    """Sqlparse's tokens, kind and text."""
-    return lexer.tokenize(sql)  # type: ignore[no-untyped-call, no-any-return]
+# A backslash counts in E'' strings alone.
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def words(sql: str) -> Iterator[str]:
@@ -44,18 +27,18 @@ def words(sql: str) -> Iterator[str]:
 
     The insides of string constants and dollar-quoted bodies are read as SQL too, for that is what DO and EXECUTE run.
     """
-    for kind, value in tokens(sql[:READ_CHARACTERS]):
+    for _, kind, value in tokens(sql[:READ_CHARACTERS]):
         if kind in kinds.Comment or kind in kinds.Whitespace:
             continue
-        if value.startswith('"'):
-            yield value[1:-1].replace('""', '"')
+        if kind is kinds.String.Symbol:
+            yield unquoted(value)
         elif kind in kinds.Literal and kind not in kinds.Number:
             inner = _inside(value)
             yield OPEN
             yield from words(inner) if inner != value else (value,)
             yield CLOSE
-        elif kind in kinds.Name or kind in kinds.Keyword:
-            yield from (part for part in value.lower().split())
+        elif kind is kinds.Keyword:
+            yield value.lower()
         else:
             yield value
 
@@ -64,26 +47,28 @@ def _inside(value: str) -> str:
     if value.startswith("$") and value.count("$") >= 4:
         mark = value[: value.index("$", 1) + 1]
         return value[len(mark) : -len(mark)]
-    if value.startswith("'") and value.endswith("'") and len(value) > 1:
-        return value[1:-1].replace("''", "'")
+    opened = value.find("'")
+    if opened >= 0 and value.endswith("'") and len(value) > opened + 1:
+        inner = value[opened + 1 : -1].replace("''", "'")
+        return _ESCAPED.sub(r"\1", inner) if value[:opened].upper() == "E" else inner
     return value
 
 
-def find(migrations: Sequence[Migration], names: Sequence[str], verbs: Sequence[str]) -> Place:
+def find(migrations: Sequence[Migration], names: Sequence[str], verbs: Sequence[str]) -> Location:
     """The statement that names all of `names` with one of `verbs`, else the most plausible one.
 
     `names` are bare, the most telling last: (table, column). After a statement that names them all comes one that names
     the last, then one that names the first, then one that can reach anything unnamed (DO, CALL, CASCADE); of equals the
     first. Where none fits and a single migration is pending, it is that one, without a line.
     """
-    best: tuple[int, Place] = (0, Place())
+    best: tuple[int, Location] = (0, Location())
     for migration in migrations:
         for statement in migration.statements:
             score = _score(statement, names, verbs)
             if score > best[0]:
-                best = (score, Place(migration.name, statement.line, statement))
+                best = (score, Location(migration.name, statement.line, statement.sql))
     if best[0] == 0 and len(migrations) == 1:
-        return Place(migrations[0].name)
+        return Location(migrations[0].name)
     return best[1]
 
 
@@ -122,7 +107,7 @@ class Write:
     verb: str
     table: tuple[str, ...]
     filtered: bool
-    place: Place
+    place: Location
     direct: bool
 
     def on(self, table: str) -> bool:
@@ -137,11 +122,11 @@ def writes(migrations: Sequence[Migration]) -> tuple[Write, ...]:
         write
         for migration in migrations
         for statement in migration.statements
-        for write in _writes(statement, Place(migration.name, statement.line, statement))
+        for write in _writes(statement, Location(migration.name, statement.line, statement.sql))
     )
 
 
-def _writes(statement: Statement, place: Place) -> Iterator[Write]:
+def _writes(statement: Statement, place: Location) -> Iterator[Write]:
     found = list(words(statement.sql))
     quoted = 0
     defines = statement.tag.startswith("CREATE")

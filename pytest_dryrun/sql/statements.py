@@ -1,7 +1,5 @@
 """Cuts SQL text into statements, as psql would, and reads what is written beside them.
 
-sqlparse does the lexing, with Postgres' own lexical rules in place of its many dialects (PostgreSQL manual, "Lexical
-Structure": backslashes count only in `E''` strings, block comments nest, a `$` may stand inside a name).
 Where a statement ends is decided as in psql's scanner: at a semicolon outside parentheses and outside the body of a
 `CREATE FUNCTION ... BEGIN ATOMIC`. The text is never grouped or parsed, so a file's size costs time, not stack.
 The server stays the authority on a cut; see `apply`.
@@ -15,28 +13,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from sqlparse import tokens as kinds
-from sqlparse.lexer import Lexer
 
-from pytest_dryrun.migrations import InlineWaiver, Statement
+from pytest_dryrun.model.scripts import InlineWaiver, Statement
+from pytest_dryrun.sql.lexer import tokens
 
-_WORD = r"[A-Z_\x80-\U0010ffff][\w$\x80-\U0010ffff]*"
-# The commonest first: sqlparse tries them in turn at every token.
-_LEXICAL_RULES = [
-    (r"[ \t\r\n\f\v]+", kinds.Whitespace),
-    (rf"""{_WORD}+(?!['"]|&['"])""", kinds.Keyword),
-    (r"[,.=<>+*%!~?:@#&|^\[\]]+", kinds.Operator),
-    (r"[0-9][\w.]*", kinds.Number),
-    (r"[();]", kinds.Punctuation),
-    (r"--[^\r\n]*", kinds.Comment.Single),
-    (r"/\*[\s\S]*?\*/", kinds.Comment.Multiline),
-    (r"E'(?:[^'\\]++|\\[\s\S]|'')*+'", kinds.String.Single),
-    (r"(?:[NBX]|U&)?'(?:[^']++|'')*+'", kinds.String.Single),
-    (r'(?:U&)?"(?:[^"]++|"")*+"', kinds.String.Symbol),
-    (rf"(\$(?:{_WORD.replace('$', '')})?\$)[\s\S]*?(?-i:\1)", kinds.Literal),
-    (_WORD, kinds.Keyword),
-    (r"[\s\S]", kinds.Operator),
-]
-_COMMENT_EDGE = re.compile(r"/\*|\*/")
 _WAIVER = re.compile(r"--\s*dryrun:\s*(.*)", re.IGNORECASE)
 _ALLOW = re.compile(r"allow\s+(\S+)(?:\s+because\b\s*(.*))?\s*$", re.IGNORECASE)
 
@@ -119,7 +99,7 @@ def refuses_transaction(statement: Statement) -> bool:
         return True
     if statement.tag not in _CONCURRENT_TAGS:
         return False
-    words = [value.upper() for _, kind, value in _tokens(statement.sql) if kind is kinds.Keyword]
+    words = [value.upper() for _, kind, value in tokens(statement.sql) if kind is kinds.Keyword]
     if statement.tag == "ALTER TABLE":
         return "DETACH" in words and "CONCURRENTLY" in words
     return "CONCURRENTLY" in words[:4] or (
@@ -145,7 +125,7 @@ def _pieces(sql: str) -> Iterator[_Piece]:
     """Follow psql's scanner: nesting of parentheses, and of BEGIN, CASE and END in SQL-standard function bodies."""
     piece, parentheses, bodies = _Piece(), 0, 0
     line, counted = 1, 0
-    for offset, kind, value in _tokens(sql):
+    for offset, kind, value in tokens(sql):
         if kind is kinds.Whitespace:
             continue
         if kind in kinds.Comment:
@@ -213,42 +193,3 @@ def _object_tag(words: Sequence[str]) -> str:
         kind = ("LANGUAGE",)
     as_query = verb == "CREATE" and kind == ("TABLE",) and "AS" in rest
     return " ".join((verb, *kind, *(("AS",) if as_query else ())))
-
-
-def _lexer() -> Lexer:
-    lexer = Lexer()
-    lexer.clear()  # type: ignore[no-untyped-call]
-    lexer.set_SQL_REGEX(_LEXICAL_RULES)  # type: ignore[no-untyped-call]
-    return lexer
-
-
-_LEXER = _lexer()
-
-
-def _tokens(sql: str) -> Iterator[tuple[int, kinds._TokenType, str]]:
-    """Every token with its offset; block comments nest, as they do on the server."""
-    offset = 0
-    while offset < len(sql):
-        for kind, value in _LEXER.get_tokens(sql[offset:]):  # type: ignore[no-untyped-call]
-            if sql.startswith("/*", offset) and kind in (
-                kinds.Comment.Multiline,
-                kinds.Comment.Multiline.Hint,
-                kinds.Operator,
-            ):
-                end = _comment_end(sql, offset)
-                yield offset, kinds.Comment.Multiline, sql[offset:end]
-                if end != offset + len(value):
-                    offset = end
-                    break
-            else:
-                yield offset, kind, value
-            offset += len(value)
-
-
-def _comment_end(sql: str, start: int) -> int:
-    depth = 0
-    for edge in _COMMENT_EDGE.finditer(sql, start):
-        depth += 1 if edge[0] == "/*" else -1
-        if depth == 0:
-            return edge.end()
-    return len(sql)

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from pytest_dryrun.model import rules
 from pytest_dryrun.model.decision import ALWAYS_REQUIRED, TITLES
+from pytest_dryrun.model.waivers import Waiver
 
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)\s*$")
 _FACTORS = {
@@ -289,17 +291,38 @@ class Target(Table):
         return self.rollback.restart or self.api.restart
 
 
-class Waiver(Table):
-    """`[[waivers]]`: excuses one finding, for a reason, until a day.
+class WaiverTable(Table):
+    """`[[waivers]]`: excuses one finding of a migration or of an object, for a reason, until a day.
 
     A missing reason or a past day does not make the file invalid: each is a finding of its own.
     """
 
     rule: str = Field(min_length=1)
-    migration: str = Field(min_length=1)
+    migration: Annotated[str, Field(min_length=1)] | None = None
+    object: Annotated[str, Field(min_length=1)] | None = None
     reason: str = ""
     approver: str = ""
     expires: date | None = None
+
+    @model_validator(mode="after")
+    def _names_a_rule_and_what_it_is_for(self) -> Self:
+        if problem := rules.unknown(self.rule):
+            raise ValueError(f"rule: {problem}")
+        if self.migration is None and self.object is None:
+            raise ValueError("name the migration, or the object as the finding names it")
+        return self
+
+    def waiver(self, source: str) -> Waiver:
+        """The waiver that the run applies; `source` names this file for people."""
+        return Waiver(
+            self.rule,
+            self.migration,
+            self.reason,
+            source,
+            approver=self.approver,
+            expires=self.expires,
+            object=self.object,
+        )
 
 
 class DecisionTable(Table):
@@ -327,4 +350,4 @@ class Configuration(Table):
     project: Project
     targets: dict[str, Target] = Field(min_length=1)
     decision: DecisionTable = DecisionTable()
-    waivers: tuple[Waiver, ...] = ()
+    waivers: tuple[WaiverTable, ...] = ()

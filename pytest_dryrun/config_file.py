@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_dryrun.config import LOCAL_ONLY, REMOTE_ONLY, Configuration, Project, Target, Waiver
+from pytest_dryrun.config import LOCAL_ONLY, REMOTE_ONLY, Configuration, Project, Target, WaiverTable
 from pytest_dryrun.model.errors import ConfigurationError
 from pytest_dryrun.model.redaction import Redactor
 
@@ -34,7 +34,7 @@ class Loaded:
     path: Path
     project: Project
     targets: Mapping[str, Target]
-    waivers: tuple[Waiver, ...]
+    waivers: tuple[WaiverTable, ...]
     not_required: Mapping[str, str]
     secrets: frozenset[str]
     production: Mapping[str, Target]
@@ -210,7 +210,7 @@ def _allowed(location: Sequence[Any]) -> list[str]:
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:
             continue
-        model = {"targets": Target, "waivers": Waiver}.get(str(part)) or _model(field.annotation)
+        model = {"targets": Target, "waivers": WaiverTable}.get(str(part)) or _model(field.annotation)
     return list(getattr(model, "model_fields", {}))
 
 

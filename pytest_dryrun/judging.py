@@ -6,14 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from pytest_dryrun.model.errors import DryRunError
+from pytest_dryrun.model.errors import Blocked, DryRunError
 from pytest_dryrun.model.redaction import Redactor
 from pytest_dryrun.model.values import CheckRecord, Outcome, Severity
 from pytest_dryrun.recording import NotApplicable, Record
-
-
-class Blocked(Exception):
-    """Something earlier did not hold, so this check could not start."""
 
 
 @dataclass(slots=True)
@@ -24,6 +20,7 @@ class Phases:
     outcome: Outcome = Outcome.NOT_RUN
     reason: str = "its setup ran, its test did not"
     duration_ms: float = 0.0
+    blocked_by: tuple[str, ...] = ()
 
     def see(self, call: pytest.CallInfo[None], *, owner: str | None) -> str | None:
         """Take one phase; returns the text to print instead of a traceback, where that says it better.
@@ -43,6 +40,7 @@ class Phases:
             outcome, reason = Outcome.BROKEN, f"cleaning up failed: {reason}"
         if self.outcome not in {Outcome.FAILED, Outcome.BROKEN}:
             self.outcome, self.reason = outcome, reason
+            self.blocked_by = _blockers(error, owner) if outcome is Outcome.BLOCKED else ()
         plain = isinstance(error, (DryRunError, Blocked)) or (self.record is not None and bool(self.record.blockers()))
         return reason if plain else None
 
@@ -62,7 +60,9 @@ class Phases:
         """The record of the check after its last phase."""
         self.settle()
         facts, findings = (self.record.facts, self.record.findings) if self.record else ([], [])
-        return CheckRecord(slug, self.outcome, self.reason, round(self.duration_ms, 3), tuple(facts), tuple(findings))
+        return CheckRecord(
+            slug, self.outcome, self.reason, round(self.duration_ms, 3), tuple(facts), tuple(findings), self.blocked_by
+        )
 
 
 def verdict(error: BaseException, *, owner: str | None) -> tuple[Outcome, str]:
@@ -74,10 +74,16 @@ def verdict(error: BaseException, *, owner: str | None) -> tuple[Outcome, str]:
     if isinstance(error, Blocked):
         return Outcome.BLOCKED, str(error)
     if owner is not None:
-        return Outcome.BLOCKED, f"blocked by {owner}: {_first(error)}"
+        return Outcome.BLOCKED, str(Blocked(_first(error), (owner,)))
     if isinstance(error, (AssertionError, DryRunError, pytest.fail.Exception)):
         return Outcome.FAILED, _all(error) or "an assertion failed without a message"
     return Outcome.BROKEN, f"{type(error).__name__}: {_all(error)}"
+
+
+def _blockers(error: BaseException, owner: str | None) -> tuple[str, ...]:
+    if isinstance(error, Blocked):
+        return error.by
+    return (owner,) if owner is not None else ()
 
 
 def _all(error: BaseException) -> str:

@@ -10,10 +10,9 @@ from typing import Any
 
 import psycopg
 
-from pytest_dryrun.judging import Blocked
 from pytest_dryrun.migrations import Migrations, Status
 from pytest_dryrun.model.decision import Decision, decide, gate
-from pytest_dryrun.model.errors import DryRunError
+from pytest_dryrun.model.errors import Blocked, DryRunError
 from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import CheckRecord, CheckSpec, Outcome, Severity
 from pytest_dryrun.report import document
@@ -62,7 +61,7 @@ class DryRun(Survey, ABC):
         """The backup and the fingerprint of the very same snapshot."""
         for room in (self.backup_room(), *self.database_rooms()):
             if shortage := room.shortage():
-                raise Blocked(f"blocked by backup-space: {shortage}")
+                raise Blocked(shortage, ("backup-space",))
         taken = self.take_backup()
         self.publish_backup(taken, 0.0)
         self.publish(not_verified=[f"{item.table}: {item.reason}" for item in taken.prints.not_verified])
@@ -114,7 +113,7 @@ class DryRun(Survey, ABC):
         """A rehearsal that ended well; what failed there blocks everything that asks for its effects."""
         done = self.rehearsal()
         if done.failed:
-            raise Blocked(f"blocked by schema-diff: {done.failed}")
+            raise Blocked(done.failed, ("schema-diff",))
         return done
 
     # The target.
@@ -155,7 +154,7 @@ class DryRun(Survey, ABC):
         against = gate(self.specs, self.records)
         if against:
             words = [f"{spec.number} {spec.slug} ({self._outcome(spec)})" for spec in against]
-            raise Blocked(f"blocked by {', '.join(words)}: the target was not touched")
+            raise Blocked("the target was not touched", tuple(spec.slug for spec in against), ", ".join(words))
 
     def _hold_way_back(self) -> None:
         """Raise Blocked unless the migrated copy could be replaced by the backup."""
@@ -163,9 +162,9 @@ class DryRun(Survey, ABC):
             findings = self.rollback().findings
         except (DryRunError, psycopg.Error) as error:  # kept by the step, and told by the check of the rollback
             why = str(error).strip().splitlines()[0]
-            raise Blocked(f"blocked by rollback-restores, the target was not touched: {why}") from error
+            raise Blocked(f"the target was not touched: {why}", ("rollback-restores",)) from error
         if blockers := [finding.message for finding in findings if finding.severity is Severity.BLOCKER]:
-            raise Blocked(f"blocked by rollback-rows-match, the target was not touched: {blockers[0]}")
+            raise Blocked(f"the target was not touched: {blockers[0]}", ("rollback-rows-match",))
 
     def hold_deployment(self) -> None:
         """Raise Blocked where the folder is not the rehearsed one, TargetUnusable where deploying leads elsewhere.
@@ -179,7 +178,7 @@ class DryRun(Survey, ABC):
         changed = [item.name for item in rehearsed if now.get(item.name) != item.checksum]
         changed += [name for name in now if name not in known]
         if changed:
-            raise Blocked(f"blocked, the target was not touched: since the rehearsal {', '.join(changed)} changed")
+            raise Blocked(f"the target was not touched: since the rehearsal {', '.join(changed)} changed")
 
     def _outcome(self, spec: CheckSpec) -> str:
         record = self.records.get(spec.slug)
@@ -189,7 +188,7 @@ class DryRun(Survey, ABC):
         """A deployment that ended well."""
         done = self.applied()
         if done.failures:
-            raise Blocked(f"blocked by migrations-applied: {done.failures[0].message.splitlines()[0]}")
+            raise Blocked(done.failures[0].message.splitlines()[0], ("migrations-applied",))
         return done
 
     @step("Reading the migration status again")

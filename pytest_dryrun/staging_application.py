@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from pytest_dryrun.hosts import Completed
-from pytest_dryrun.judging import Blocked
-from pytest_dryrun.model.errors import ConfigurationError, TargetUnusable
+from pytest_dryrun.model.errors import Blocked, ConfigurationError, TargetUnusable
 from pytest_dryrun.postgres.connection import APPLICATION_NAME, Conninfo, connect
 from pytest_dryrun.probes import api as api_probe
 from pytest_dryrun.probes import statement_statistics, supervisor

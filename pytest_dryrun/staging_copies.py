@@ -11,9 +11,8 @@ from typing import Any
 import psycopg
 
 from pytest_dryrun.config import size_bytes
-from pytest_dryrun.judging import Blocked
 from pytest_dryrun.migrations import Migrations
-from pytest_dryrun.model.errors import CommandFailed, DryRunError, TargetUnusable
+from pytest_dryrun.model.errors import Blocked, CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.model.values import Severity
 from pytest_dryrun.postgres import disposable
 from pytest_dryrun.postgres.connection import Conninfo, connect
@@ -194,9 +193,7 @@ class StagingCopies(StagingAccess, ABC):
         """The restored backup, where it is proved to be the target."""
         restored = self.restored()
         if restored.disproved:
-            raise Blocked(
-                "blocked by backup-restores: the copy is not the target, so a rehearsal on it would prove nothing"
-            )
+            raise Blocked("the copy is not the target, so a rehearsal on it would prove nothing", ("backup-restores",))
         return Template(restored.conninfo, restored.prints, self.login())
 
     def rehearsed_migrations(self) -> Migrations:

@@ -10,8 +10,7 @@ from typing import Any
 
 import psycopg
 
-from pytest_dryrun.judging import Blocked
-from pytest_dryrun.model.errors import DryRunError, TargetUnusable
+from pytest_dryrun.model.errors import Blocked, DryRunError, TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import connect
 from pytest_dryrun.postgres.counters import tuple_counters
@@ -37,7 +36,7 @@ class StagingRun(StagingCopies):
         self.before_deploying()
         self.log_marks()
         if changed := self.backup().changed():
-            raise Blocked(f"blocked, the target was not touched: {changed}")
+            raise Blocked(f"the target was not touched: {changed}")
         commands = way_back_typed.commands(
             self.database(),
             self.backup().shape,
@@ -60,7 +59,7 @@ class StagingRun(StagingCopies):
         except psycopg.OperationalError as error:
             why = " ".join(str(error).split())
             raise Blocked(
-                "blocked, the target was not touched: the session that kept other dry runs out of it has ended"
+                "the target was not touched: the session that kept other dry runs out of it has ended"
                 f" ({why}), so that another may have come; run again"
             ) from error
 

@@ -30,7 +30,6 @@ from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.prisma_diff import PrismaDiff
 from pytest_dryrun.steps.status import StatusCommand
 from pytest_dryrun.steps.target import Access, TargetDatabase
-from pytest_dryrun.steps.waiving import grants
 
 VERSION_S = 60.0
 
@@ -266,5 +265,6 @@ class Survey(Journal, ABC):
     @step("Reading the waivers")
     def waivers(self) -> Waivers:
         """Every waiver of this run: from `dryrun.toml` and from the pending files."""
-        given = grants(self.loaded.waivers, self.loaded.path.name, self.status().pending)
-        return Waivers(given, datetime.now(UTC).date())
+        configured = [table.waiver(self.loaded.path.name) for table in self.loaded.waivers]
+        inline = [waiver for migration in self.status().pending for waiver in migration.waivers]
+        return Waivers([*configured, *inline], datetime.now(UTC).date())

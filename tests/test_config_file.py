@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from pytest_dryrun.config import DecisionTable, Project, Table, Target, Waiver, size_bytes
+from pytest_dryrun.config import DecisionTable, Project, Table, Target, WaiverTable, size_bytes
 from pytest_dryrun.config_file import find, load
 from pytest_dryrun.model.errors import ConfigurationError
 
@@ -101,7 +101,9 @@ token = "${NOPE}"
 [decision.not_required]
 no-p0 = "x"
 [[waivers]]
-rule = "a"
+rule = "rows-lots"
+[[waivers]]
+rule = "rows-lost"
 """,
     )
     for expected in (
@@ -117,10 +119,11 @@ rule = "a"
         "targets.local.backup.directory: found 'a\\x00b', allowed: a path without NUL bytes",
         "targets.local.api: `start` or `base_url`",
         "decision: no-p0 is always required",
-        "waivers[0].migration: missing",
+        "waivers[0]: rule: there is no rule 'rows-lots', did you mean 'rows-lost'?",
+        "waivers[1]: name the migration, or the object as the finding names it",
     ):
         assert expected in text
-    assert text.splitlines()[0].endswith("13 mistakes:")
+    assert text.splitlines()[0].endswith("14 mistakes:")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +322,7 @@ def _spelled(value: object) -> str:
 
 def test_every_key_is_documented_with_its_default():
     """The page cannot fall behind the file's own description."""
-    models = {"project": Project, "targets.NAME": Target, "decision": DecisionTable, "waivers": Waiver}
+    models = {"project": Project, "targets.NAME": Target, "decision": DecisionTable, "waivers": WaiverTable}
     tables = {name for name, field in Target.model_fields.items() if name not in {"role", "directory"}}
     for name in tables:
         kind = Target.model_fields[name].annotation

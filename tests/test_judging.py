@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_dryrun.judging import Blocked, Phases, redacted, verdict
-from pytest_dryrun.model.errors import DryRunError
+from pytest_dryrun.judging import Phases, redacted, verdict
+from pytest_dryrun.model.errors import Blocked, DryRunError
 from pytest_dryrun.model.redaction import MASK, Redactor
 from pytest_dryrun.model.values import Fact, Finding, Outcome, Severity
 from pytest_dryrun.recording import NotApplicable, Record, Unmet
@@ -60,7 +60,7 @@ def test_a_check_whose_test_did_not_run_was_not_run():
         (DryRunError("a", "b", "c"), None, (Outcome.FAILED, "a\nb\nc")),
         (DryRunError("a", "b", "c"), "backup-created", (Outcome.BLOCKED, "blocked by backup-created: a")),
         (ValueError(), "backup-created", (Outcome.BLOCKED, "blocked by backup-created: ValueError")),
-        (Blocked("blocked by x: y"), "other", (Outcome.BLOCKED, "blocked by x: y")),
+        (Blocked("y", ("x",)), "other", (Outcome.BLOCKED, "blocked by x: y")),
         (ZeroDivisionError("by zero"), None, (Outcome.BROKEN, "ZeroDivisionError: by zero")),
         (pytest.fail.Exception("no"), None, (Outcome.FAILED, "no")),
         (pytest.skip.Exception("later"), None, (Outcome.SKIPPED, "later")),

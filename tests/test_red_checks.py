@@ -723,7 +723,7 @@ def test_no_target_is_migrated_without_a_way_back(disposable, tmp_path, cut):
         record = walk.check("migrations-applied")
         slug = "rollback-restores" if cut else "rollback-rows-match"
         assert record.outcome is Outcome.BLOCKED
-        assert record.reason.startswith(f"blocked by {slug}, the target was not touched: ")
+        assert record.reason.startswith(f"blocked by {slug}: the target was not touched: ")
         assert not walk.run.parts.get("target_migrated")
         assert walk.run.read_status().pending
         walk.sections(8)

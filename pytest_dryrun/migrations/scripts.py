@@ -16,7 +16,8 @@ _UNTOUCHED = "Nothing was read from the database and nothing was touched."
 def migration(name: str, path: Path) -> Migration:
     """Read one script under the name its history knows it by. Raises ConfigurationError."""
     sql = read_script(path)
-    return Migration(name, str(path), sql, checksum(sql), cut(sql), inline_waivers(sql))
+    waivers = inline_waivers(sql, migration=name, source=str(path))
+    return Migration(name, str(path), sql, checksum(sql), cut(sql), waivers)
 
 
 def read_script(path: Path) -> str:

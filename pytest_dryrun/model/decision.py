@@ -95,7 +95,7 @@ def _reason(spec: CheckSpec, record: CheckRecord | None) -> str:
     if record is None or record.outcome is Outcome.NOT_RUN:
         return f"{name} was not run"
     first = record.reason.strip().splitlines()[0] if record.reason.strip() else "no reason was recorded"
-    if record.outcome is Outcome.BLOCKED and first.startswith("blocked by "):
+    if record.outcome is Outcome.BLOCKED:
         return f"{name} {first}"
     return f"{name} {record.outcome.value}: {first}"
 

@@ -59,3 +59,20 @@ class MigrationFailed(DryRunError):
     def __reduce__(self) -> tuple[object, ...]:
         state = {"migration": self.migration, "line": self.line, "sqlstate": self.sqlstate, "statement": self.statement}
         return (type(self), (self.what, self.means, self.next), state)
+
+
+class Blocked(Exception):
+    """A step that could not start, because something earlier did not hold.
+
+    `by` are the slugs of the checks that stand in its way, empty where it is none of them; `named` is how people read
+    them. `why` says what is wrong.
+    """
+
+    def __init__(self, why: str, by: tuple[str, ...] = (), named: str = "") -> None:
+        super().__init__(why, by, named)
+        self.why = why
+        self.by = by
+        self.named = named or ", ".join(by)
+
+    def __str__(self) -> str:
+        return f"blocked by {self.named}: {self.why}" if self.by else f"blocked: {self.why}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_dryrun.model.waivers import Waiver
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -19,15 +21,6 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class InlineWaiver:
-    """`-- dryrun: allow RULE because REASON`, above the statement at `line`; without a reason `reason` is empty."""
-
-    rule: str
-    reason: str
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
 class Migration:
     """One migration on disk. `path` is for people, `sql` the text that is sent, `checksum` lower-case SHA-256 hex."""
 
@@ -36,7 +29,7 @@ class Migration:
     sql: str
     checksum: str
     statements: tuple[Statement, ...]
-    waivers: tuple[InlineWaiver, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

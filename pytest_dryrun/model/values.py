@@ -58,7 +58,11 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that happened, or would happen, and under which rule a user may waive it."""
+    """Something that happened, or would happen, and under which rule a user may waive it.
+
+    `table` is a relation's quoted name, `object` any other object's (a constraint, sequence, role...) as a waiver may
+    name it. `cascaded` marks what followed from a statement that named something else: its waiver covers this too.
+    """
 
     rule: str
     severity: Severity
@@ -68,6 +72,8 @@ class Finding:
     table: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
     waived: bool = False
+    object: str | None = None
+    cascaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ class CheckSpec:
 
 @dataclass(frozen=True, slots=True)
 class CheckRecord:
-    """What one check of one target came to."""
+    """What one check of one target came to; `blocked_by` are the slugs of the checks that kept it from starting."""
 
     slug: str
     outcome: Outcome
@@ -101,6 +107,7 @@ class CheckRecord:
     duration_ms: float = 0.0
     facts: tuple[Fact, ...] = ()
     findings: tuple[Finding, ...] = ()
+    blocked_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,4 +206,5 @@ def record_from_json(data: Mapping[str, Any]) -> CheckRecord:
         duration_ms=data["duration_ms"],
         facts=tuple(Fact(**fact) for fact in data["facts"]),
         findings=tuple(finding_from_json(finding) for finding in data["findings"]),
+        blocked_by=tuple(data["blocked_by"]),
     )

@@ -35,8 +35,13 @@ def _grants(acl: str, kind: str, owner: str | None) -> str:
         FROM (SELECT {columns} FROM {default} EXCEPT SELECT {columns} FROM aclexplode({acl})) less) AS lines) END"""
 
 
+# Security updates of November 2026 keep a place in the WAL among a column's options; every restore gives another one.
+INTERNAL_OPTION = "^pg_attver="
+
+
 def _sorted(array: str) -> str:
-    return f"CASE WHEN {array} IS NOT NULL THEN (SELECT jsonb_agg(o ORDER BY o) FROM unnest({array}) o) END"
+    """The options that somebody set, as a set: the order in which they were given means nothing."""
+    return f"(SELECT jsonb_agg(o ORDER BY o) FROM unnest({array}) o WHERE o !~ '{INTERNAL_OPTION}')"
 
 
 SCHEMAS = f"""

@@ -14,7 +14,8 @@ from functools import lru_cache
 
 from sqlparse import tokens as kinds
 
-from pytest_dryrun.model.scripts import InlineWaiver, Statement
+from pytest_dryrun.model.scripts import Statement
+from pytest_dryrun.model.waivers import Waiver
 from pytest_dryrun.sql.lexer import tokens
 
 _WAIVER = re.compile(r"--\s*dryrun:\s*(.*)", re.IGNORECASE)
@@ -67,13 +68,14 @@ def cut(sql: str) -> tuple[Statement, ...]:
     return tuple(piece.statement(sql) for piece in _pieces(sql) if piece.start is not None)
 
 
-def inline_waivers(sql: str) -> tuple[InlineWaiver, ...]:
-    """Read the `-- dryrun: allow RULE because REASON` comments, each with the line of the statement below it.
+def inline_waivers(sql: str, *, migration: str, source: str) -> tuple[Waiver, ...]:
+    """Read the `-- dryrun: allow RULE because REASON` comments, each with the statement below it.
 
     One that does not stand on lines of its own above a statement carries its own line and so excuses only a
     statement that starts there. One that cannot be read carries its whole text as the rule, and no reason.
     """
-    waivers: list[InlineWaiver] = []
+    waivers: list[Waiver] = []
+    starts = {statement.line: statement.sql for statement in reversed(cut(sql))}
     for piece in _pieces(sql):
         for offset, text in piece.comments:
             match = _WAIVER.match(text)
@@ -84,7 +86,7 @@ def inline_waivers(sql: str) -> tuple[InlineWaiver, ...]:
             alone = not sql[sql.rfind("\n", 0, offset) + 1 : offset].strip()
             above = alone and piece.start is not None and offset < piece.start
             line = piece.line if above else sql.count("\n", 0, offset) + 1
-            waivers.append(InlineWaiver(rule, reason, line))
+            waivers.append(Waiver(rule, migration, reason, source, line, starts.get(line, "")))
     return tuple(waivers)
 
 

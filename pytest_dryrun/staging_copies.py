@@ -16,8 +16,8 @@ from pytest_dryrun.model.errors import Blocked, CommandFailed, DryRunError, Targ
 from pytest_dryrun.model.values import Severity
 from pytest_dryrun.postgres import disposable
 from pytest_dryrun.postgres.connection import Conninfo, connect
-from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.postgres.disposable import Disposable
+from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
 from pytest_dryrun.staging_access import StagingAccess, unserved
 from pytest_dryrun.steps import (
     beside,

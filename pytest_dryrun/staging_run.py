@@ -13,7 +13,7 @@ import psycopg
 from pytest_dryrun.model.errors import Blocked, DryRunError, TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import connect
-from pytest_dryrun.postgres.counters import tuple_counters
+from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
 from pytest_dryrun.staging_access import unserved
 from pytest_dryrun.staging_copies import StagingCopies
 from pytest_dryrun.steps import application, data_room, holding, neighbours, way_back, way_back_rights, way_back_typed

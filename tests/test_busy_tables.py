@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_dryrun.postgres.counters import TupleCounters
+from pytest_dryrun.postgres.fingerprint.counters import TupleCounters
 from pytest_dryrun.steps.tuples import busy
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
-from pytest_dryrun.postgres.catalog_difference import Action, CatalogChange, difference
-from pytest_dryrun.postgres.catalog_script import as_sql
+from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange, difference
+from pytest_dryrun.postgres.catalog.script import as_sql
 from pytest_dryrun.postgres.connection import Conninfo, connect
 
 pytestmark = pytest.mark.live

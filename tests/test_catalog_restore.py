@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
-from pytest_dryrun.postgres.catalog_difference import difference
+from pytest_dryrun.postgres.catalog.difference import difference
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
 

@@ -7,9 +7,9 @@ import pytest
 
 from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.model.values import Change, TableComparison
-from pytest_dryrun.postgres.comparison import compare
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.fingerprint import take
+from pytest_dryrun.postgres.fingerprint.comparison import compare
 
 pytestmark = pytest.mark.live
 

@@ -15,9 +15,9 @@ from psycopg import sql
 from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import Change, Finding, Severity, TableComparison
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
-from pytest_dryrun.postgres.catalog_difference import CatalogChange, difference
+from pytest_dryrun.postgres.catalog.difference import CatalogChange, difference
 from pytest_dryrun.postgres.connection import Conninfo, connect
-from pytest_dryrun.rehearsal import effects, effects_foreign_keys
+from pytest_dryrun.rehearsal.judge import columns, defaults, destructive, foreign_keys, violations
 from pytest_dryrun.sql.statements import cut
 
 pytestmark = pytest.mark.live
@@ -67,13 +67,13 @@ class Stage:
     def destructive(self, text: str, *comparisons: TableComparison) -> tuple[Finding, ...]:
         """The verdict on one pending migration."""
         _, changes = self.after(text)
-        return effects.destructive(changes, comparisons, self.template, [migration(text)])
+        return destructive.destructive(changes, comparisons, self.template, [migration(text)])
 
     def foreign_keys(self, text: str) -> tuple[Finding, ...]:
         """The verdict on its foreign keys."""
         return self.after(
             text,
-            lambda after, changes: effects.foreign_keys(
+            lambda after, changes: foreign_keys.foreign_keys(
                 self.before, after, changes, self.connection, [migration(text)]
             ),
         )
@@ -82,7 +82,7 @@ class Stage:
         """The verdict on its new columns; rows are counted before, for the open migration holds locks."""
         return self.after(
             text,
-            lambda after, _: effects.column_findings(
+            lambda after, _: columns.column_findings(
                 self.before, after, self.connection, self.connection, [migration(text)]
             ),
         )
@@ -256,7 +256,7 @@ def test_a_count_that_fails_stays_a_blocker(stage: Stage):
     _, changes = stage.after("DROP TABLE empty; ALTER TABLE pair DROP COLUMN b;")
     with stage.template.transaction(force_rollback=True):
         stage.template.execute("DROP TABLE public.empty, public.pair")
-        found = effects.destructive(changes, (), stage.template, [])
+        found = destructive.destructive(changes, (), stage.template, [])
     assert {("table-dropped", B), ("column-dropped", B)} == {
         (item.rule, item.severity) for item in found if item.rule != "object-dropped"
     }
@@ -321,7 +321,7 @@ def test_orphans_are_counted(stage: Stage, text: str, expected: tuple[int, list[
     CREATE TABLE part_kid (a int, b int, CONSTRAINT fk FOREIGN KEY (a, b) REFERENCES pair (a, b)) PARTITION BY LIST (a);
     CREATE TABLE part_kid_1 PARTITION OF part_kid DEFAULT;
     SET LOCAL session_replication_role = replica; """
-    found = stage.after(tables + text, lambda after, _: effects.orphans(stage.connection, after))
+    found = stage.after(tables + text, lambda after, _: foreign_keys.orphans(stage.connection, after))
     assert ([expected] if expected else []) == [(item.evidence["rows"], item.evidence["keys"]) for item in found]
     assert all((item.rule, item.severity) == ("orphaned-rows", B) for item in found)
 
@@ -359,7 +359,7 @@ def test_only_a_key_and_tables_that_stayed_are_checked_by_the_restore(
 ):
     """The restore checked the key as it was, over the rows as they were, and nothing else."""
     assert expected == stage.after(
-        text, lambda after, _: effects_foreign_keys.checked_by_restore(stage.before, after, unchanged)
+        text, lambda after, _: foreign_keys.checked_by_restore(stage.before, after, unchanged)
     )
 
 
@@ -368,7 +368,7 @@ def test_a_key_that_was_never_validated_is_not_checked_by_the_restore(stage: Sta
     add = 'ALTER TABLE post ADD CONSTRAINT late FOREIGN KEY (a) REFERENCES "User" (id) NOT VALID;'
 
     def both_times(after: Catalog, _: object) -> frozenset[str]:
-        return effects_foreign_keys.checked_by_restore(after, after, BOTH)
+        return foreign_keys.checked_by_restore(after, after, BOTH)
 
     assert {AUTHOR} == stage.after(add, both_times)
 
@@ -389,8 +389,8 @@ def test_keys_are_counted_unless_the_restore_has_settled_them(
       SET LOCAL session_replication_role = replica; UPDATE post SET author = 99 WHERE id = 20;"""
 
     def counted(after: Catalog, _: object) -> tuple[Finding, ...]:
-        settled = effects_foreign_keys.checked_by_restore(after, after, unchanged)
-        return effects.orphans(stage.connection, after, settled)
+        settled = foreign_keys.checked_by_restore(after, after, unchanged)
+        return foreign_keys.orphans(stage.connection, after, settled)
 
     found = stage.after(text, counted)
     assert expected == sorted((item.evidence["constraint"], item.evidence["rows"]) for item in found)
@@ -402,12 +402,12 @@ def test_invalid_objects(stage: Stage):
       UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = 'public.post_author_idx'::regclass;"""
     broken, _ = stage.after(text)
     assert {("invalid-index", B), ("invalid-constraint", B)} == {
-        (f.rule, f.severity) for f in effects.invalid(stage.before, broken)
+        (f.rule, f.severity) for f in foreign_keys.invalid(stage.before, broken)
     }
     assert {("invalid-index", KNOWN), ("invalid-constraint", KNOWN)} == {
-        (f.rule, f.severity) for f in effects.invalid(broken, broken)
+        (f.rule, f.severity) for f in foreign_keys.invalid(broken, broken)
     }
-    assert () == effects.invalid(stage.before, stage.before)
+    assert () == foreign_keys.invalid(stage.before, stage.before)
 
 
 @pytest.mark.parametrize(
@@ -459,9 +459,9 @@ def test_new_columns(stage: Stage, text: str, expected: list[tuple[str, Severity
     assert expected == [(item.rule, item.severity) for item in stage.columns(text)]
 
 
-def read_back(stage: Stage, text: str) -> tuple[effects.DefaultReadback, ...]:
+def read_back(stage: Stage, text: str) -> tuple[defaults.DefaultReadback, ...]:
     """The defaults of the columns a migration adds, tried while they are there."""
-    return stage.after(text, lambda after, _: effects.columns_default_readback(stage.connection, stage.before, after))
+    return stage.after(text, lambda after, _: defaults.columns_default_readback(stage.connection, stage.before, after))
 
 
 @pytest.mark.parametrize(
@@ -521,11 +521,11 @@ def test_defaults_are_inserted_and_read_back(stage: Stage, text: str, expected: 
 def test_defaults_become_findings():
     """A default that a trigger overrules is a blocker; rows without it and defaults not tried are warnings."""
     made = [
-        effects.DefaultReadback("public.t", "c", "1", verified, "why", rows, null)
+        defaults.DefaultReadback("public.t", "c", "1", verified, "why", rows, null)
         for verified, rows, null in ((True, 5, 0), (False, 5, 0), (None, 5, 0), (True, 5, 2))
     ]
     assert [("unsafe-default", B), ("unsafe-default", W), ("unsafe-default", W)] == [
-        (f.rule, f.severity) for f in effects.default_findings(made)
+        (f.rule, f.severity) for f in defaults.default_findings(made)
     ]
     assert ["1, inserted and read back", "1, WRONG: why", "1, not verified: why"] == [item.outcome for item in made[:3]]
 
@@ -574,7 +574,7 @@ def test_defaults_become_findings():
 def test_violations_are_counted(stage: Stage, statement: str, state: str, expected: tuple[str, int, str] | None):
     """The rows that break a pending constraint are counted, with a few of them; nothing is left behind."""
     stage.template.execute("CREATE TABLE public.left_alone ()")
-    found = effects.violations(
+    found = violations.violations(
         stage.template, statement, sqlstate=state, message="the server's words", migration="m", line=3
     )
     tables = [
@@ -607,16 +607,16 @@ def test_violations_are_counted(stage: Stage, statement: str, state: str, expect
 )
 def test_violations_that_cannot_be_counted_say_so(stage: Stage, statement: str):
     """What cannot be counted is a blocker all the same, with the server's own message."""
-    (found,) = effects.violations(stage.template, statement, sqlstate="23514", message="row is violated")
+    (found,) = violations.violations(stage.template, statement, sqlstate="23514", message="row is violated")
     assert ("constraint-violated", B, None) == (found.rule, found.severity, found.evidence["rows"])
     assert "row is violated" in found.message
     assert "could not be counted" in found.message
-    assert () == effects.violations(stage.template, statement, sqlstate="42601", message="syntax")
+    assert () == violations.violations(stage.template, statement, sqlstate="42601", message="syntax")
 
 
 def test_a_constraint_being_validated_is_counted(stage: Stage):
     """VALIDATE CONSTRAINT that fails counts by the constraint that is there."""
     with stage.template.transaction(force_rollback=True):
         stage.template.execute("ALTER TABLE public.post ADD CONSTRAINT late CHECK (a > 18) NOT VALID")
-        (found,) = effects.violations(stage.template, "ALTER TABLE post VALIDATE CONSTRAINT late", sqlstate="23514")
+        (found,) = violations.violations(stage.template, "ALTER TABLE post VALIDATE CONSTRAINT late", sqlstate="23514")
     assert ("late", 18) == (found.evidence["constraint"], found.evidence["rows"])

@@ -15,9 +15,9 @@ from psycopg import sql
 
 from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo
-from pytest_dryrun.postgres.counters import TupleCounters, tuple_counters
 from pytest_dryrun.postgres.fingerprint import TableFingerprint, take
-from pytest_dryrun.postgres.proof import Kind, proof
+from pytest_dryrun.postgres.fingerprint.counters import TupleCounters, tuple_counters
+from pytest_dryrun.postgres.fingerprint.proof import Kind, proof
 from pytest_dryrun.postgres.snapshot import snapshot
 
 pytestmark = pytest.mark.live

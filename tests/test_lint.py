@@ -8,7 +8,7 @@ import pytest
 
 from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import Severity
-from pytest_dryrun.rehearsal.lint import find_squawk, lint
+from pytest_dryrun.rehearsal.judge.lint import find_squawk, lint
 
 
 def migration(name: str, sql: str) -> Migration:

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from pytest_dryrun.model.scripts import Migration, Statement
 from pytest_dryrun.model.values import Finding, Severity, StatementRun
-from pytest_dryrun.rehearsal.attribution import attribute
-from pytest_dryrun.rehearsal.expectations import Expectation, expect, resolve
-from pytest_dryrun.rehearsal.lock_timeout import LockTimeout, lock_timeout_set
-from pytest_dryrun.rehearsal.locks import LockVerdict, judge
-from pytest_dryrun.rehearsal.observation import MODES, Command, Held, Observed, Rewrite, Stall, Wait
-from pytest_dryrun.rehearsal.placement import place
-from pytest_dryrun.rehearsal.yardstick import BIG_TABLE_ROWS
+from pytest_dryrun.rehearsal.judge.locks import LockVerdict, judge
+from pytest_dryrun.rehearsal.judge.yardstick import BIG_TABLE_ROWS
+from pytest_dryrun.rehearsal.observe.attribution import attribute
+from pytest_dryrun.rehearsal.observe.expectations import Expectation, expect, resolve
+from pytest_dryrun.rehearsal.observe.lock_timeout import LockTimeout, lock_timeout_set
+from pytest_dryrun.rehearsal.observe.observation import MODES, Command, Held, Observed, Rewrite, Stall, Wait
+from pytest_dryrun.rehearsal.observe.placement import place
 
 USER = 'public."User"'
 TABLES = {USER: (50_000, 8 * 1024 * 1024), "public.empty": (0, 8192), "public.post": (500_000, 80 * 1024 * 1024)}

@@ -12,10 +12,10 @@ from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.model.scripts import Statement
 from pytest_dryrun.model.values import Lock, Scan
 from pytest_dryrun.postgres.connection import Conninfo, connect
-from pytest_dryrun.rehearsal import event_triggers
-from pytest_dryrun.rehearsal.observation import Observed
-from pytest_dryrun.rehearsal.recorder import Recorder
-from pytest_dryrun.rehearsal.server_log import ServerLog, SessionNotices
+from pytest_dryrun.rehearsal.observe import event_triggers
+from pytest_dryrun.rehearsal.observe.observation import Observed
+from pytest_dryrun.rehearsal.observe.recorder import Recorder
+from pytest_dryrun.rehearsal.observe.server_log import ServerLog, SessionNotices
 
 pytestmark = pytest.mark.live
 

@@ -16,7 +16,7 @@ from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
-from pytest_dryrun.postgres.spread import spread
+from pytest_dryrun.postgres.parallel import spread
 from pytest_dryrun.steps import proof
 from pytest_dryrun.steps.target import TargetDatabase
 

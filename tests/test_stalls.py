@@ -9,8 +9,7 @@ import pytest
 
 from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo
-from pytest_dryrun.rehearsal.queueing import queues_behind_reader
-from pytest_dryrun.rehearsal.stalls import MAX_TABLES, StallProbes
+from pytest_dryrun.rehearsal.observe.stalls import MAX_TABLES, StallProbes
 
 pytestmark = pytest.mark.live
 
@@ -132,36 +131,3 @@ def test_refuses_to_report_after_its_sessions_were_lost(database: Conninfo, migr
     time.sleep(0.1)
     with pytest.raises(TargetUnusable, match="broke down"):
         probes.stop()
-
-
-def test_others_queue_behind_a_statement_without_lock_timeout(
-    database: Conninfo, migration: psycopg.Connection
-) -> None:
-    """Behind an idle reader an ALTER TABLE waits, and a plain read waits behind it, for as long as the reader stays."""
-    queue = queues_behind_reader(database, TABLE, 'ALTER TABLE "User" ADD a int', lock_timeout_ms=0, patience_s=0.3)
-    assert (True, None, "") == (queue.queued, queue.gave_up_ms, queue.reason)
-    assert 0 == sessions(migration)
-    assert (
-        0
-        == migration.execute(
-            "SELECT count(*)::int FROM pg_attribute WHERE attrelid = 'public.\"User\"'::regclass AND attname = 'a'"
-        ).fetchone()[0]
-    )
-
-
-@pytest.mark.usefixtures("migration")
-def test_lock_timeout_ends_the_queue(database: Conninfo) -> None:
-    """With a lock_timeout the statement gives up and lets everybody through."""
-    queue = queues_behind_reader(database, TABLE, 'ALTER TABLE "User" ADD a int', lock_timeout_ms=200)
-    assert queue.queued
-    assert queue.gave_up_ms is not None
-    assert 150 < queue.gave_up_ms < 3000
-
-
-@pytest.mark.usefixtures("migration")
-def test_statement_that_does_not_wait_shows_no_queue(database: Conninfo) -> None:
-    """An index build does not wait for a reader, and a statement that fails says why nothing was shown."""
-    built = queues_behind_reader(database, TABLE, 'CREATE INDEX i ON "User" (id)', lock_timeout_ms=0)
-    failed = queues_behind_reader(database, TABLE, "VACUUM", lock_timeout_ms=0)
-    assert (False, "the statement did not wait for the reader") == (built.queued, built.reason)
-    assert (False, "the statement failed with SQLSTATE 25001") == (failed.queued, failed.reason)

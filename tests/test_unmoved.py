@@ -25,9 +25,9 @@ from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.disposable import Disposable, start
 from pytest_dryrun.postgres.fingerprint import Fingerprint, kept, take
-from pytest_dryrun.postgres.shapes import read_shapes
+from pytest_dryrun.postgres.fingerprint.shapes import read_shapes
+from pytest_dryrun.postgres.fingerprint.unmoved import Held, read_heaps, read_instant, unmoved
 from pytest_dryrun.postgres.snapshot import join, reader, snapshot
-from pytest_dryrun.postgres.unmoved import Held, read_heaps, read_instant, unmoved
 from pytest_dryrun.probes.api import free_port
 from pytest_dryrun.workspace import Workspace
 

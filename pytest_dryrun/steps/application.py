@@ -15,14 +15,14 @@ from pytest_dryrun.model.values import Change, Finding, Severity, TableCompariso
 from pytest_dryrun.postgres import fingerprint
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.connection import Conninfo, connect
-from pytest_dryrun.postgres.counters import tuple_counters
-from pytest_dryrun.postgres.shapes import read_shapes
+from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
+from pytest_dryrun.postgres.fingerprint.shapes import read_shapes
 from pytest_dryrun.postgres.snapshot import reader, unreadable
 from pytest_dryrun.probes.smoke import tail
-from pytest_dryrun.rehearsal.effects_defaults import DefaultReadback, columns_default_readback, default_findings
-from pytest_dryrun.rehearsal.effects_foreign_keys import checked_by_restore, invalid, orphans
-from pytest_dryrun.rehearsal.effects_rows import is_bookkeeping
-from pytest_dryrun.rehearsal.effects_sequences import Positions, positions, set_back
+from pytest_dryrun.rehearsal.judge.counting import is_bookkeeping
+from pytest_dryrun.rehearsal.judge.defaults import DefaultReadback, columns_default_readback, default_findings
+from pytest_dryrun.rehearsal.judge.foreign_keys import checked_by_restore, invalid, orphans
+from pytest_dryrun.rehearsal.judge.sequences import Positions, positions, set_back
 from pytest_dryrun.steps.comparing import compare_tables, schema_findings
 from pytest_dryrun.steps.rehearsal import failure_finding
 from pytest_dryrun.steps.target import TargetDatabase

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.model.values import Change, Finding, Severity, TableComparison
-from pytest_dryrun.postgres import comparison, fingerprint
+from pytest_dryrun.postgres import fingerprint
 from pytest_dryrun.postgres.catalog import Catalog
-from pytest_dryrun.postgres.catalog_difference import difference
+from pytest_dryrun.postgres.catalog.difference import difference
 from pytest_dryrun.postgres.connection import Conninfo
-from pytest_dryrun.postgres.proof import proof
-from pytest_dryrun.postgres.shapes import Unverified
+from pytest_dryrun.postgres.fingerprint import comparison
+from pytest_dryrun.postgres.fingerprint.proof import proof
+from pytest_dryrun.postgres.fingerprint.shapes import Unverified
 
 WORKERS = 2
 

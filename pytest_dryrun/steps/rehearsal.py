@@ -13,21 +13,22 @@ from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import Change, Finding, Severity, StatementRun, TableComparison
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
-from pytest_dryrun.postgres.catalog_difference import CatalogChange, difference
-from pytest_dryrun.postgres.catalog_script import as_sql
+from pytest_dryrun.postgres.catalog.difference import CatalogChange, difference
+from pytest_dryrun.postgres.catalog.script import as_sql
 from pytest_dryrun.postgres.connection import Conninfo, connect
-from pytest_dryrun.postgres.counters import tuple_counters
 from pytest_dryrun.postgres.fingerprint import Fingerprint
-from pytest_dryrun.rehearsal import lint, locks, stalls
-from pytest_dryrun.rehearsal.attribution import attribute
-from pytest_dryrun.rehearsal.effects_columns import column_findings
-from pytest_dryrun.rehearsal.effects_destructive import destructive
-from pytest_dryrun.rehearsal.effects_foreign_keys import foreign_keys
-from pytest_dryrun.rehearsal.effects_rows import is_bookkeeping
-from pytest_dryrun.rehearsal.effects_sequences import positions, set_back
-from pytest_dryrun.rehearsal.effects_violations import VIOLATIONS, violations
-from pytest_dryrun.rehearsal.observation import Observed
-from pytest_dryrun.rehearsal.recorder import Recorder
+from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
+from pytest_dryrun.rehearsal.judge import lint, locks
+from pytest_dryrun.rehearsal.judge.columns import column_findings
+from pytest_dryrun.rehearsal.judge.counting import is_bookkeeping
+from pytest_dryrun.rehearsal.judge.destructive import destructive
+from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
+from pytest_dryrun.rehearsal.judge.sequences import positions, set_back
+from pytest_dryrun.rehearsal.judge.violations import VIOLATIONS, violations
+from pytest_dryrun.rehearsal.observe import stalls
+from pytest_dryrun.rehearsal.observe.attribution import attribute
+from pytest_dryrun.rehearsal.observe.observation import Observed
+from pytest_dryrun.rehearsal.observe.recorder import Recorder
 from pytest_dryrun.steps.comparing import compare_tables
 from pytest_dryrun.steps.tuples import SETTLED_S, counted
 

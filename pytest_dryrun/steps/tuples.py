@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pytest_dryrun.model.values import TableComparison
 from pytest_dryrun.postgres.catalog import Catalog
-from pytest_dryrun.postgres.counters import TupleCounters
+from pytest_dryrun.postgres.fingerprint.counters import TupleCounters
 
 Counters = Mapping[int, TupleCounters]
 

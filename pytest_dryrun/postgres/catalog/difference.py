@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
-from pytest_dryrun.postgres.catalog_statements import alter_sql, create_sql, drop_sql, rename_sql
+from pytest_dryrun.postgres.catalog.statements import alter_sql, create_sql, drop_sql, rename_sql
 from pytest_dryrun.sql.names import last, literal
 
 # A row of these is data: made again under the same name it is another one.

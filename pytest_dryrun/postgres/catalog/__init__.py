@@ -14,8 +14,8 @@ import psycopg
 from psycopg import pq
 
 from pytest_dryrun.model.errors import TargetUnusable
-from pytest_dryrun.postgres.catalog_definitions import definition
-from pytest_dryrun.postgres.catalog_queries import queries
+from pytest_dryrun.postgres.catalog.definitions import definition
+from pytest_dryrun.postgres.catalog.queries import queries
 from pytest_dryrun.sql.names import last
 
 # Names are spelled out under this search path; compiling catalog queries costs ten times what running them does.

@@ -17,8 +17,8 @@ from sqlparse import tokens as kinds
 
 from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.rehearsal.effects_foreign_keys import ForeignKey, count_orphans
-from pytest_dryrun.rehearsal.effects_rows import count_where, finding
+from pytest_dryrun.rehearsal.judge.counting import count_where, finding
+from pytest_dryrun.rehearsal.judge.foreign_keys import ForeignKey, count_orphans
 from pytest_dryrun.sql.lexer import tokens
 from pytest_dryrun.sql.names import bare, identifier, last
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_dryrun.model.values import Lock, Scan, StatementRun
-from pytest_dryrun.rehearsal.event_triggers import SCHEMA, rewrite_reason
-from pytest_dryrun.rehearsal.expectations import expect, resolve, words
-from pytest_dryrun.rehearsal.lock_timeout import LockTimeout
-from pytest_dryrun.rehearsal.observation import Command, Held, Observed, Rewrite, strength, strongest
+from pytest_dryrun.rehearsal.observe.event_triggers import SCHEMA, rewrite_reason
+from pytest_dryrun.rehearsal.observe.expectations import expect, resolve, words
+from pytest_dryrun.rehearsal.observe.lock_timeout import LockTimeout
+from pytest_dryrun.rehearsal.observe.observation import Command, Held, Observed, Rewrite, strength, strongest
 
 Event = Mapping[str, Any]
 

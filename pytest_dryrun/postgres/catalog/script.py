@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from pytest_dryrun.postgres.catalog_difference import Action, CatalogChange
+from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange
 
 DEPENDENTS = ("event trigger", "trigger", "rule", "policy", "view", "materialized view")
 FIRST = (

@@ -19,11 +19,11 @@ import psycopg
 from psycopg import sql
 
 from pytest_dryrun.postgres.connection import Conninfo
-from pytest_dryrun.postgres.hashing import Mode, shape_hashes
-from pytest_dryrun.postgres.shapes import TableShape, Unverified, read_shapes
+from pytest_dryrun.postgres.fingerprint.hashing import Mode, shape_hashes
+from pytest_dryrun.postgres.fingerprint.shapes import TableShape, Unverified, read_shapes
+from pytest_dryrun.postgres.fingerprint.unmoved import Heap, Held, Instant, read_heaps, read_instant, tableoid, unmoved
+from pytest_dryrun.postgres.parallel import spread
 from pytest_dryrun.postgres.snapshot import join, reader, snapshot, unreadable
-from pytest_dryrun.postgres.spread import spread
-from pytest_dryrun.postgres.unmoved import Heap, Held, Instant, read_heaps, read_instant, tableoid, unmoved
 
 # Sequences of temporary schemas and of extensions stay out, as they do in a dump.
 _SEQUENCES = """

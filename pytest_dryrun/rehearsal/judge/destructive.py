@@ -15,8 +15,8 @@ import psycopg
 
 from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Change, Finding, Severity, TableComparison
-from pytest_dryrun.postgres.catalog_difference import Action, CatalogChange
-from pytest_dryrun.rehearsal.effects_rows import count_rows, finding, is_bookkeeping
+from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange
+from pytest_dryrun.rehearsal.judge.counting import count_rows, finding, is_bookkeeping
 from pytest_dryrun.sql.names import bare, parts
 from pytest_dryrun.sql.places import Write, find, writes
 

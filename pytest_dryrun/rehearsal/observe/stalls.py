@@ -21,7 +21,7 @@ from psycopg import pq
 
 from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo, connect
-from pytest_dryrun.rehearsal.observation import Wait
+from pytest_dryrun.rehearsal.observe.observation import Wait
 
 # Two sessions a table: what a small disposable server bears beside everything else.
 MAX_TABLES = 20

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.rehearsal import advice
-from pytest_dryrun.rehearsal.expectations import Expectation, expect, resolve
-from pytest_dryrun.rehearsal.observation import STOP_READERS, STOP_WRITERS, Command, Held, Observed
-from pytest_dryrun.rehearsal.placement import place, text_lock_timeout_ms, unseen
-from pytest_dryrun.rehearsal.yardstick import TELLING_ROWS, Yardstick, milliseconds, those_waiting
+from pytest_dryrun.rehearsal.judge import advice
+from pytest_dryrun.rehearsal.judge.yardstick import TELLING_ROWS, Yardstick, milliseconds, those_waiting
+from pytest_dryrun.rehearsal.observe.expectations import Expectation, expect, resolve
+from pytest_dryrun.rehearsal.observe.observation import STOP_READERS, STOP_WRITERS, Command, Held, Observed
+from pytest_dryrun.rehearsal.observe.placement import place, text_lock_timeout_ms, unseen
 
 _INDEX_COMMANDS = frozenset({"CREATE INDEX", "REINDEX"})
 # Statements that hold no more than they hold at once, however large the tables are.

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pytest_dryrun.model.values import StatementRun
-from pytest_dryrun.rehearsal.observation import STOP_READERS, STOP_WRITERS, Observed, Stall, Wait
-from pytest_dryrun.rehearsal.stalls import longest_waits
+from pytest_dryrun.rehearsal.observe.observation import STOP_READERS, STOP_WRITERS, Observed, Stall, Wait
+from pytest_dryrun.rehearsal.observe.stalls import longest_waits
 
 _NOBODY = -1
 

@@ -14,10 +14,10 @@ from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.model.scripts import Statement
 from pytest_dryrun.model.values import StatementRun
 from pytest_dryrun.postgres.connection import Conninfo, connect
-from pytest_dryrun.rehearsal import event_triggers
-from pytest_dryrun.rehearsal.events import Event, Relation, Window, assemble, from_events
-from pytest_dryrun.rehearsal.observation import Observed
-from pytest_dryrun.rehearsal.server_log import Reports, reports
+from pytest_dryrun.rehearsal.observe import event_triggers
+from pytest_dryrun.rehearsal.observe.events import Event, Relation, Window, assemble, from_events
+from pytest_dryrun.rehearsal.observe.observation import Observed
+from pytest_dryrun.rehearsal.observe.server_log import Reports, reports
 
 # Parallel workers' reads are missing from the session's statistics, which would hide a full scan by an index build.
 _SERIAL_BUILDS = "max_parallel_maintenance_workers"

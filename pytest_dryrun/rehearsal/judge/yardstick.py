@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytest_dryrun.model.values import Severity
-from pytest_dryrun.rehearsal.observation import STOP_READERS
+from pytest_dryrun.rehearsal.observe.observation import STOP_READERS
 
 # From this many rows at production's scale on, an effect that grows with the table blocks, whatever the copy's clock
 # said: the copy has warm caches, no fsync and nobody else on the machine.

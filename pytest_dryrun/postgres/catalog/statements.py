@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pytest_dryrun.postgres.catalog import CatalogObject
-from pytest_dryrun.postgres.catalog_definitions import (
+from pytest_dryrun.postgres.catalog.definitions import (
     ON_TABLE,
     Attributes,
     comment,

@@ -16,13 +16,13 @@ from psycopg import sql
 from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.model.values import Change, TableComparison
 from pytest_dryrun.postgres.connection import Conninfo
-from pytest_dryrun.postgres.examination import UNCHANGED, Connection, Sides, examine, totals
 from pytest_dryrun.postgres.fingerprint import Fingerprint, TableFingerprint
-from pytest_dryrun.postgres.hashing import hashes
-from pytest_dryrun.postgres.pairing import pair
-from pytest_dryrun.postgres.shapes import TableShape, Unverified, read_shapes
+from pytest_dryrun.postgres.fingerprint.examination import UNCHANGED, Connection, Sides, examine, totals
+from pytest_dryrun.postgres.fingerprint.hashing import hashes
+from pytest_dryrun.postgres.fingerprint.pairing import pair
+from pytest_dryrun.postgres.fingerprint.shapes import TableShape, Unverified, read_shapes
+from pytest_dryrun.postgres.parallel import spread
 from pytest_dryrun.postgres.snapshot import join, reader, snapshot, unreadable
-from pytest_dryrun.postgres.spread import spread
 
 
 def compare(

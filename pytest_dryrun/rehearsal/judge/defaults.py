@@ -16,8 +16,8 @@ from psycopg import sql
 from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
-from pytest_dryrun.rehearsal.effects_columns import NewColumn, new_columns, volatile_functions
-from pytest_dryrun.rehearsal.effects_rows import finding
+from pytest_dryrun.rehearsal.judge.columns import NewColumn, new_columns, volatile_functions
+from pytest_dryrun.rehearsal.judge.counting import finding
 from pytest_dryrun.sql.names import identifier
 
 # An expression that gives a value no row has yet, by the beginning of the type's name; {0} is the column, {1} the

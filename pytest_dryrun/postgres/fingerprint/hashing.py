@@ -19,7 +19,7 @@ from typing import Literal
 
 from psycopg import sql
 
-from pytest_dryrun.postgres.shapes import Column, TableShape
+from pytest_dryrun.postgres.fingerprint.shapes import Column, TableShape
 
 Mode = Literal["exact", "semantic"]
 

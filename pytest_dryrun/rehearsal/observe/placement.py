@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pytest_dryrun.model.scripts import Location, Migration
-from pytest_dryrun.rehearsal.expectations import words
-from pytest_dryrun.rehearsal.lock_timeout import lock_timeout_set
-from pytest_dryrun.rehearsal.observation import Observed
+from pytest_dryrun.rehearsal.observe.expectations import words
+from pytest_dryrun.rehearsal.observe.lock_timeout import lock_timeout_set
+from pytest_dryrun.rehearsal.observe.observation import Observed
 
 
 def _statements(migrations: Sequence[Migration]) -> list[Location]:

@@ -19,9 +19,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.postgres.shapes import TableShape
+from pytest_dryrun.postgres.fingerprint.shapes import TableShape
+from pytest_dryrun.postgres.parallel import spread
 from pytest_dryrun.postgres.snapshot import unreadable
-from pytest_dryrun.postgres.spread import spread
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

@@ -16,8 +16,8 @@ from psycopg import sql
 from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
-from pytest_dryrun.postgres.catalog_difference import Action, CatalogChange
-from pytest_dryrun.rehearsal.effects_rows import count_where, finding, relation
+from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange
+from pytest_dryrun.rehearsal.judge.counting import count_where, finding, relation
 from pytest_dryrun.sql.names import bare, last, parts
 from pytest_dryrun.sql.places import find
 

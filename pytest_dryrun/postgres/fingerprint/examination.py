@@ -10,9 +10,9 @@ import psycopg
 from psycopg import sql
 
 from pytest_dryrun.model.values import Change
-from pytest_dryrun.postgres.hashing import Hashes
-from pytest_dryrun.postgres.pairing import Pairing, key_text
-from pytest_dryrun.postgres.shapes import TableShape
+from pytest_dryrun.postgres.fingerprint.hashing import Hashes
+from pytest_dryrun.postgres.fingerprint.pairing import Pairing, key_text
+from pytest_dryrun.postgres.fingerprint.shapes import TableShape
 
 KEYS_SHOWN = 5
 _BUCKETS = 1024

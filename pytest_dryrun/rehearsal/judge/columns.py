@@ -11,7 +11,7 @@ import psycopg
 from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
-from pytest_dryrun.rehearsal.effects_rows import BOOKKEEPING, count_rows, finding
+from pytest_dryrun.rehearsal.judge.counting import BOOKKEEPING, count_rows, finding
 from pytest_dryrun.sql.names import bare, parts
 from pytest_dryrun.sql.places import find, words
 

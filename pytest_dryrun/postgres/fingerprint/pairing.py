@@ -10,8 +10,8 @@ import psycopg
 from psycopg import sql
 
 from pytest_dryrun.postgres.fingerprint import TableFingerprint
-from pytest_dryrun.postgres.hashing import CONSTANT_SEED, Value, cast, comparable, encode, printed, value_of
-from pytest_dryrun.postgres.shapes import Column, TableShape
+from pytest_dryrun.postgres.fingerprint.hashing import CONSTANT_SEED, Value, cast, comparable, encode, printed, value_of
+from pytest_dryrun.postgres.fingerprint.shapes import Column, TableShape
 
 # Casts that forget by design what their type does not keep: whitespace, order and repetition of keys.
 _ONE_WAY = {("pg_catalog.json", "pg_catalog.jsonb")}

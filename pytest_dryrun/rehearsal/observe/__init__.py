@@ -1,0 +1,1 @@
+"""What a migration did to a copy: seen from inside and outside while it ran."""

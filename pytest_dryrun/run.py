@@ -215,6 +215,7 @@ class DryRun(Survey, ABC):
             self.rehearsal().destructive,
             restore_proved=not self.restored().disproved,
             busy=self.busy_tables(),
+            history=self.migrations().history(),
             timeout_s=self.target.backup.timeout_s,
         )
         self.publish(tables=found.tables)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -18,9 +18,12 @@ from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.catalog.difference import CatalogChange, difference
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.rehearsal.judge import columns, defaults, destructive, foreign_keys, violations
+from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.statements import cut
 
 pytestmark = pytest.mark.live
+
+HISTORY = frozenset({("public", "_prisma_migrations")})
 
 SCHEMA = """
 CREATE TYPE public.mood AS ENUM ('sad', 'ok');
@@ -64,27 +67,24 @@ class Stage:
             after = read_catalog(self.connection)
             return ask(after, difference(self.before, after, follow_oids=True))
 
+    def scene(self, text: str, after: Catalog, changes: Any, tables: tuple[TableComparison, ...] = ()) -> Scene:
+        """What a judge sees; rows are counted as they are now, for the open migration holds locks."""
+        files = [migration(text)] if text else []
+        return Scene(self.before, after, changes, tables, files, self.template, self.connection, HISTORY)
+
     def destructive(self, text: str, *comparisons: TableComparison) -> tuple[Finding, ...]:
-        """The verdict on one pending migration."""
-        _, changes = self.after(text)
-        return destructive.destructive(changes, comparisons, self.template, [migration(text)])
+        """The verdict on one pending migration, its effects undone again."""
+        return destructive.destructive(self.scene(text, *self.after(text), comparisons))
 
     def foreign_keys(self, text: str) -> tuple[Finding, ...]:
         """The verdict on its foreign keys."""
-        return self.after(
-            text,
-            lambda after, changes: foreign_keys.foreign_keys(
-                self.before, after, changes, self.connection, [migration(text)]
-            ),
-        )
+        return self.after(text, lambda *seen: foreign_keys.foreign_keys(self.scene(text, *seen)))
 
     def columns(self, text: str) -> tuple[Finding, ...]:
-        """The verdict on its new columns; rows are counted before, for the open migration holds locks."""
+        """The verdict on its new columns; rows are counted where the migration is, for it holds locks."""
         return self.after(
             text,
-            lambda after, _: columns.column_findings(
-                self.before, after, self.connection, self.connection, [migration(text)]
-            ),
+            lambda *seen: columns.column_findings(replace(self.scene(text, *seen), template=self.connection)),
         )
 
 
@@ -253,10 +253,10 @@ def test_unverified_columns_and_bookkeeping(stage: Stage):
 
 def test_a_count_that_fails_stays_a_blocker(stage: Stage):
     """Where the template cannot be asked, the loss is not taken for nothing."""
-    _, changes = stage.after("DROP TABLE empty; ALTER TABLE pair DROP COLUMN b;")
+    after, changes = stage.after("DROP TABLE empty; ALTER TABLE pair DROP COLUMN b;")
     with stage.template.transaction(force_rollback=True):
         stage.template.execute("DROP TABLE public.empty, public.pair")
-        found = destructive.destructive(changes, (), stage.template, [])
+        found = destructive.destructive(stage.scene("", after, changes))
     assert {("table-dropped", B), ("column-dropped", B)} == {
         (item.rule, item.severity) for item in found if item.rule != "object-dropped"
     }

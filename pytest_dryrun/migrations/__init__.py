@@ -41,6 +41,10 @@ class Deployment:
     warnings: tuple[str, ...] = field(default=())
 
 
+# Tables of a migration tool's own, by schema and name, both without quotes.
+History = frozenset[tuple[str, str]]
+
+
 class Observer(Protocol):
     """Watches an apply on a disposable copy, statement by statement."""
 
@@ -63,6 +67,10 @@ class Migrations(Protocol):
     @property
     def tool(self) -> str:
         """`prisma` or `sql`."""
+        ...
+
+    def history(self) -> History:
+        """The tables that are the tool's own bookkeeping."""
         ...
 
     def folder(self) -> tuple[Migration, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from pytest_dryrun.hosts import Completed, Host
-from pytest_dryrun.migrations import Deployment, Migrations, Observer, Status
+from pytest_dryrun.migrations import Deployment, History, Migrations, Observer, Status
 from pytest_dryrun.model.errors import CommandFailed, ConfigurationError, DryRunError, MigrationFailed
 from pytest_dryrun.model.redaction import Redactor
 from pytest_dryrun.model.scripts import Migration
@@ -45,6 +45,10 @@ class CommandMigrations:
     def tool(self) -> str:
         """The name of the tool in `dryrun.toml`."""
         return self._inner.tool
+
+    def history(self) -> History:
+        """The tables that are the tool's own bookkeeping."""
+        return self._inner.history()
 
     def folder(self) -> tuple[Migration, ...]:
         """Read the folder; raises ConfigurationError."""

@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.migrations import Deployment, Observer, Status
+from pytest_dryrun.migrations import Deployment, History, Observer, Status
 from pytest_dryrun.migrations.apply import send_each, send_whole, step_whole
 from pytest_dryrun.migrations.migrating import Session, lock_holder, migrating_session, take_lock
 from pytest_dryrun.migrations.prisma_bookkeeping import Bookkeeping, create_table, refuse
 from pytest_dryrun.migrations.prisma_folder import LOCK_FILE, read_folder
-from pytest_dryrun.migrations.prisma_history import judge, pending, read_history
+from pytest_dryrun.migrations.prisma_history import TABLE, judge, pending, read_history
 from pytest_dryrun.migrations.prisma_version import PER_STATEMENT, PrismaVersion, execution_mode, find_version
 from pytest_dryrun.model.errors import ConfigurationError
 from pytest_dryrun.model.scripts import Migration
@@ -45,6 +45,10 @@ class PrismaMigrations:
     def version(self) -> PrismaVersion:
         """Find the version the project is pinned to; raises ConfigurationError for Prisma 8."""
         return find_version(self._configured, self._project)
+
+    def history(self) -> History:
+        """The table that Prisma keeps, in its schema."""
+        return frozenset({(self._schema, TABLE)})
 
     def folder(self) -> tuple[Migration, ...]:
         """Read the folder, in the byte order of the names; raises ConfigurationError."""

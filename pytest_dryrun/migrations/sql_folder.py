@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.migrations import Deployment, Observer, Status
+from pytest_dryrun.migrations import Deployment, History, Observer, Status
 from pytest_dryrun.migrations.apply import cut_holds, in_transaction, send_each
 from pytest_dryrun.migrations.migrating import (
     LimitReached,
@@ -60,6 +60,10 @@ class SqlFolder:
     def tool(self) -> str:
         """The name of the tool in `dryrun.toml`."""
         return "sql"
+
+    def history(self) -> History:
+        """The table that this class keeps."""
+        return frozenset({("public", TABLE)})
 
     def folder(self) -> tuple[Migration, ...]:
         """Read the folder; a migration's name is its file name. Raises ConfigurationError."""

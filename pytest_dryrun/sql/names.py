@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from psycopg import sql
 
 
@@ -38,3 +40,8 @@ def bare(part: str) -> str:
 def identifier(identity: str) -> sql.Identifier:
     """A qualified name as psycopg composes it."""
     return sql.Identifier(*(bare(part) for part in parts(identity)))
+
+
+def quoted(name: str) -> str:
+    """Quote an identifier as quote_ident would, short of knowing every reserved word."""
+    return name if re.fullmatch(r"[a-z_][a-z0-9_$]*", name) else '"' + name.replace('"', '""') + '"'

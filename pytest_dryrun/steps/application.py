@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from pytest_dryrun.migrations import Migrations, Status
+from pytest_dryrun.migrations import History, Migrations, Status
 from pytest_dryrun.model.errors import DryRunError, MigrationFailed
 from pytest_dryrun.model.values import Change, Finding, Severity, TableComparison
 from pytest_dryrun.postgres import fingerprint
@@ -19,9 +19,9 @@ from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
 from pytest_dryrun.postgres.fingerprint.shapes import read_shapes
 from pytest_dryrun.postgres.snapshot import reader, unreadable
 from pytest_dryrun.probes.smoke import tail
-from pytest_dryrun.rehearsal.judge.counting import is_bookkeeping
 from pytest_dryrun.rehearsal.judge.defaults import DefaultReadback, columns_default_readback, default_findings
 from pytest_dryrun.rehearsal.judge.foreign_keys import checked_by_restore, invalid, orphans
+from pytest_dryrun.rehearsal.judge.scene import is_history
 from pytest_dryrun.rehearsal.judge.sequences import Positions, positions, set_back
 from pytest_dryrun.steps.comparing import compare_tables, schema_findings
 from pytest_dryrun.steps.rehearsal import failure_finding
@@ -169,19 +169,21 @@ def integrity(
     *,
     restore_proved: bool,
     busy: Collection[str] = (),
+    history: History = frozenset(),
     timeout_s: float,
 ) -> Integrity:
     """Compare the target with what it was, and try its defaults, keys and indexes.
 
     `before` is the target's own catalog before the deployment, `rehearsed` what the copy lost; where fingerprints
     differ, rows are looked up in the template. `restore_proved` says that the backup restored to equal rows and schema.
+    `history` are the tool's own tables.
     Others wrote to `busy` tables since the backup: what differs there need not be the migrations' doing.
     """
     tables = compare_tables(applied.prints_before, template, database.conninfo)
     counters = tuple_counters(database.conninfo, settled_s=SETTLED_S, timeout_s=COUNTERS_S)
     with connect(database.conninfo, statement_timeout_s=timeout_s) as connection:
         after = read_catalog(connection)
-        readback = columns_default_readback(connection, before, after)
+        readback = columns_default_readback(connection, before, after, history)
         unchanged = {table.table for table in tables if table.change is Change.NONE and not table.not_verified}
         settled = checked_by_restore(before, after, unchanged) if restore_proved else frozenset()
         orphaned = orphans(connection, after, settled)
@@ -191,7 +193,7 @@ def integrity(
         tables=tables,
         rows_before=sum(table.rows_before or 0 for table in tables),
         rows_after=sum(table.rows_after or 0 for table in tables),
-        row_findings=(*row_findings(tables, rehearsed, busy), *_as_rehearsed(moved, rehearsed)),
+        row_findings=(*row_findings(tables, rehearsed, busy, history), *_as_rehearsed(moved, rehearsed)),
         defaults=readback,
         default_findings=default_findings(readback),
         foreign_keys=len([item for item in after.of_kind("constraint") if "FOREIGN KEY" in item.definition]),
@@ -202,7 +204,10 @@ def integrity(
 
 
 def row_findings(
-    tables: Sequence[TableComparison], rehearsed: Sequence[Finding], busy: Collection[str] = ()
+    tables: Sequence[TableComparison],
+    rehearsed: Sequence[Finding],
+    busy: Collection[str] = (),
+    history: History = frozenset(),
 ) -> tuple[Finding, ...]:
     """Rows or values of the target that are no longer what they were.
 
@@ -213,7 +218,7 @@ def row_findings(
     found = []
     for table in tables:
         rule = _rule(table)
-        if rule is not None and not is_bookkeeping(table.table):
+        if rule is not None and not is_history(table.table, history):
             found.append(_row_finding(table, rule, rehearsed, busy=table.table in busy))
     return tuple(found)
 

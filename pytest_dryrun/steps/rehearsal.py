@@ -20,9 +20,9 @@ from pytest_dryrun.postgres.fingerprint import Fingerprint
 from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
 from pytest_dryrun.rehearsal.judge import lint, locks
 from pytest_dryrun.rehearsal.judge.columns import column_findings
-from pytest_dryrun.rehearsal.judge.counting import is_bookkeeping
 from pytest_dryrun.rehearsal.judge.destructive import destructive
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
+from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.rehearsal.judge.sequences import positions, set_back
 from pytest_dryrun.rehearsal.judge.violations import VIOLATIONS, violations
 from pytest_dryrun.rehearsal.observe import stalls
@@ -117,23 +117,28 @@ def rehearse(
     counters = tuple_counters(copies.copy, settled_s=SETTLED_S)
     tables = compare_tables(prints, copies.template, copies.copy, copied=True)
     tables = tuple(counted(table, after, {}, counters) for table in tables)
-    found = Rehearsal(
-        conninfo=copies.copy,
-        duration_ms=watched.duration_ms,
-        before=before,
-        after=after,
-        changes=changes,
-        diff_sql=as_sql(changes),
-        statements=tuple(item.run for item in watched.observed),
-        tables=tables,
-        failures=(*_failures(watched.error, copies, changes, tables), *_unapplied(watched.deployment, pending)),
-        advice=lint.lint(pending, version_num=before.version_num, in_transaction=in_transaction),
-        longest_read_ms=max((read for read, _ in watched.longest.values()), default=0.0),
-        longest_write_ms=max((write for _, write in watched.longest.values()), default=0.0),
-        destructive=(*moved, *_vanished(tables, changes)),
-        notes=watched.notes,
-    )
-    return _judged(found, copies, watched, pending, sizes, performance, limits, timeout_s=timeout_s)
+    with (
+        connect(copies.template, statement_timeout_s=timeout_s) as untouched,
+        connect(copies.copy, statement_timeout_s=timeout_s) as migrated,
+    ):
+        scene = Scene(before, after, changes, tables, pending, untouched, migrated, migrations.history())
+        found = Rehearsal(
+            conninfo=copies.copy,
+            duration_ms=watched.duration_ms,
+            before=before,
+            after=after,
+            changes=changes,
+            diff_sql=as_sql(changes),
+            statements=tuple(item.run for item in watched.observed),
+            tables=tables,
+            failures=(*_failures(watched.error, scene), *_unapplied(watched.deployment, pending)),
+            advice=lint.lint(pending, version_num=before.version_num, in_transaction=in_transaction),
+            longest_read_ms=max((read for read, _ in watched.longest.values()), default=0.0),
+            longest_write_ms=max((write for _, write in watched.longest.values()), default=0.0),
+            destructive=(*moved, *_vanished(tables, changes)),
+            notes=watched.notes,
+        )
+        return _judged(found, scene, watched, sizes, performance, limits)
 
 
 def _vanished(tables: Sequence[TableComparison], changes: Sequence[CatalogChange]) -> tuple[Finding, ...]:
@@ -194,31 +199,21 @@ def _watch(
 
 def _judged(
     found: Rehearsal,
-    copies: Copies,
+    scene: Scene,
     watched: _Watched,
-    pending: Sequence[Migration],
     sizes: Mapping[str, tuple[int, int]],
     performance: Performance,
     limits: Stalls,
-    *,
-    timeout_s: float,
 ) -> Rehearsal:
     if found.failures:
         return found
-    with (
-        connect(copies.template, statement_timeout_s=timeout_s) as template,
-        connect(copies.copy, statement_timeout_s=timeout_s) as copy,
-    ):
-        harm = destructive(found.changes, found.tables, template, pending)
-        keys = foreign_keys(found.before, found.after, found.changes, copy, pending)
-        columns = column_findings(found.before, found.after, template, copy, pending)
     unseen = [
         Finding("not-observed", Severity.BLOCKER, f"The recorder could not see everything the migration did: {text}")
         for text in watched.trouble
     ]
     verdict = locks.judge(
         watched.observed,
-        pending,
+        scene.migrations,
         sizes,
         scale=performance.scale,
         max_read_ms=limits.max_read_ms,
@@ -226,9 +221,9 @@ def _judged(
     )
     return replace(
         found,
-        destructive=(*found.destructive, *harm),
-        foreign_keys=keys,
-        safe_defaults=(*columns, *verdict.safe_defaults, *unseen),
+        destructive=(*found.destructive, *destructive(scene)),
+        foreign_keys=foreign_keys(scene),
+        safe_defaults=(*column_findings(scene), *verdict.safe_defaults, *unseen),
         indexes=verdict.indexes,
         stalls=verdict.stalls,
         notes=(*found.notes, *verdict.notes),
@@ -243,33 +238,30 @@ def failure_finding(error: MigrationFailed) -> Finding:
     return Finding("statement-failed", Severity.BLOCKER, text, error.migration, error.line, evidence=evidence)
 
 
-def _failures(
-    error: MigrationFailed | None, copies: Copies, changes: Sequence[CatalogChange], tables: Sequence[TableComparison]
-) -> tuple[Finding, ...]:
+def _failures(error: MigrationFailed | None, scene: Scene) -> tuple[Finding, ...]:
     """Why the migrations did not apply, which rows were in the way, and what was left behind."""
     if error is None:
         return ()
     found = [failure_finding(error)]
     if error.sqlstate in VIOLATIONS:
-        with connect(copies.copy, statement_timeout_s=60) as copy:
-            found += violations(
-                copy,
-                error.statement,
-                sqlstate=error.sqlstate,
-                message=error.what,
-                migration=error.migration,
-                line=error.line,
-            )
+        found += violations(
+            scene.copy,
+            error.statement,
+            sqlstate=error.sqlstate,
+            message=error.what,
+            migration=error.migration,
+            line=error.line,
+        )
     left = [
         f"{change.kind} {change.identity} {change.action.value}"
-        for change in changes
-        if not is_bookkeeping(change.parent or change.identity)
+        for change in scene.changes
+        if not scene.is_history(change.parent or change.identity)
     ]
     left += [
         f"rows of {table.table}: {table.change.value}"
-        for table in tables
+        for table in scene.tables
         if table.change in {Change.ROWS_ADDED, Change.ROWS_LOST, Change.CONTENT_CHANGED}
-        and not is_bookkeeping(table.table)
+        and not scene.is_history(table.table)
     ]
     if left:
         text = (

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import psycopg
-
-from pytest_dryrun.model.scripts import Location, Migration
+from pytest_dryrun.migrations import History
+from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
-from pytest_dryrun.rehearsal.judge.counting import BOOKKEEPING, count_rows, finding
+from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
+from pytest_dryrun.rehearsal.judge.scene import Scene, is_history
 from pytest_dryrun.sql.names import bare, parts
-from pytest_dryrun.sql.places import find, words
+from pytest_dryrun.sql.places import words
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +32,14 @@ class NewColumn:
         return self.column.attributes.get("default")
 
 
-def new_columns(before: Catalog, after: Catalog) -> tuple[NewColumn, ...]:
-    """The columns that came, of old and new tables; `after` is the same database or a copy made from a template."""
+def new_columns(before: Catalog, after: Catalog, history: History = frozenset()) -> tuple[NewColumn, ...]:
+    """The columns that came, of old and new tables but those of a tool's `history`.
+
+    `after` is the same database or a copy made from a template.
+    """
     tables = {item.oid: item.identity for item in before.of_kind("table")}
     known = {(item.oid, item.number) for item in before.of_kind("column")}
-    ours = {item.identity for item in after.of_kind("table") if item.name not in BOOKKEEPING}
+    ours = {item.identity for item in after.of_kind("table") if not is_history(item.identity, history)}
     return tuple(
         NewColumn(str(item.parent), tables.get(item.oid), item)
         for item in after.of_kind("column")
@@ -45,34 +47,28 @@ def new_columns(before: Catalog, after: Catalog) -> tuple[NewColumn, ...]:
     )
 
 
-def column_findings(
-    before: Catalog,
-    after: Catalog,
-    template: psycopg.Connection[Any],
-    after_connection: psycopg.Connection[Any],
-    migrations: Sequence[Migration],
-) -> tuple[Finding, ...]:
+def column_findings(scene: Scene) -> tuple[Finding, ...]:
     """`required-column` and `unsafe-default`: what rows or writers of the running release cannot satisfy.
 
-    `template` is the untouched copy, where rows are counted; `after_connection` the rehearsed one, where it
-    is seen whether a volatile default reached the rows that were there.
+    Rows are counted in the template; in the copy it is seen whether a volatile default reached the rows that were
+    there.
     """
     found = []
-    for new in new_columns(before, after):
+    for new in new_columns(scene.before, scene.after, scene.history):
         if new.table_before is None:
             continue
         name = bare(parts(new.column.identity)[-1])
-        place = find(migrations, [bare(parts(new.table)[-1]), name], ["add", "alter"])
-        counted = count_rows(template, new.table_before)
+        place = scene.find([bare(parts(new.table)[-1]), name], ["add", "alter"])
+        counted = count_rows(scene.template, new.table_before)
         rows = counted[0] if isinstance(counted, tuple) else None
-        if new.column.attributes["not_null"] and not _has_value(new.column, after):
+        if new.column.attributes["not_null"] and not _has_value(new.column, scene.after):
             found.append(_required(new, rows, place))
         volatile = volatile_functions(new.column)
-        reached = count_rows(after_connection, new.table, new.column.name)
+        reached = count_rows(scene.copy, new.table, new.column.name)
         untouched = isinstance(reached, tuple) and reached[0] > 0 and reached[1] == 0
         if volatile and not untouched and _added_with_default(place):
             found.append(_volatile(new, rows, volatile, place))
-    found += _tightened(before, after, migrations)
+    found += _tightened(scene)
     return tuple(found)
 
 
@@ -95,17 +91,17 @@ def _required(new: NewColumn, rows: int | None, place: Location) -> Finding:
     return finding("required-column", severity, said, place, new.table, {"column": new.column.name, "rows": rows})
 
 
-def _tightened(before: Catalog, after: Catalog, migrations: Sequence[Migration]) -> list[Finding]:
+def _tightened(scene: Scene) -> list[Finding]:
     """Columns that were there and that a writer must name now: NOT NULL was set, or the default went."""
-    known = {(item.oid, item.number): item for item in before.of_kind("column")}
+    known = {(item.oid, item.number): item for item in scene.before.of_kind("column")}
     found = []
-    for item in after.of_kind("column"):
+    for item in scene.after.of_kind("column"):
         old = known.get((item.oid, item.number))
-        if old is None or bare(parts(str(item.parent))[-1]) in BOOKKEEPING or not item.attributes["not_null"]:
+        if old is None or scene.is_history(str(item.parent)) or not item.attributes["not_null"]:
             continue
-        if _has_value(item, after) or not (_has_value(old, before) or not old.attributes["not_null"]):
+        if _has_value(item, scene.after) or not (_has_value(old, scene.before) or not old.attributes["not_null"]):
             continue
-        place = find(migrations, [bare(parts(str(item.parent))[-1]), item.name], ["alter", "set"])
+        place = scene.find([bare(parts(str(item.parent))[-1]), item.name], ["alter", "set"])
         said = (
             f"Column {item.identity} must be given by every writer now (NOT NULL, no default), changed {place}: "
             "an INSERT of the running "

@@ -10,17 +10,9 @@ from psycopg import sql
 
 from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.sql.names import bare, identifier, parts
+from pytest_dryrun.sql.names import identifier
 
-# The tools' own bookkeeping: a migration adds a row there, and that is no effect of the migration.
-BOOKKEEPING = ("_prisma_migrations", "dryrun_migrations")
 FEW_KEYS = 5
-
-
-def is_bookkeeping(table: str) -> bool:
-    """Whether this quoted name is that of a migration tool's own table, which lies in schema `public`."""
-    names = [bare(part) for part in parts(table)]
-    return names[0] == "public" and names[-1] in BOOKKEEPING
 
 
 def finding(

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from pytest_dryrun.migrations import History
 from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
@@ -78,13 +79,13 @@ class DefaultReadback:
 
 
 def columns_default_readback(
-    connection: psycopg.Connection[Any], before: Catalog, after: Catalog
+    connection: psycopg.Connection[Any], before: Catalog, after: Catalog, history: History = frozenset()
 ) -> tuple[DefaultReadback, ...]:
     """Insert a row into each table that has a new column with a default, read the value back, and roll back.
 
     A row is made like one that is there: its keys fresh, the new columns left out, so that their defaults act.
     """
-    fresh = [new for new in new_columns(before, after) if new.default is not None]
+    fresh = [new for new in new_columns(before, after, history) if new.default is not None]
     tables = dict.fromkeys(new.table for new in fresh)
     results: list[DefaultReadback] = []
     for table in tables:

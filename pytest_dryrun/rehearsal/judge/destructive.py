@@ -8,17 +8,15 @@ How many rows and values were there is counted in the untouched template.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-
-from pytest_dryrun.model.scripts import Location, Migration
+from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Change, Finding, Severity, TableComparison
 from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange
-from pytest_dryrun.rehearsal.judge.counting import count_rows, finding, is_bookkeeping
+from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
+from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.names import bare, parts
-from pytest_dryrun.sql.places import Write, find, writes
+from pytest_dryrun.sql.places import Write
 
 IN_USE = (
     "table",
@@ -60,32 +58,14 @@ NO_ROWS += (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    """What every judgement needs."""
-
-    changes: Sequence[CatalogChange]
-    comparisons: Sequence[TableComparison]
-    template: psycopg.Connection[Any]
-    migrations: Sequence[Migration]
-    writes: Sequence[Write]
-
-
-def destructive(
-    changes: Sequence[CatalogChange],
-    comparisons: Sequence[TableComparison],
-    template: psycopg.Connection[Any],
-    migrations: Sequence[Migration],
-) -> tuple[Finding, ...]:
+def destructive(scene: Scene) -> tuple[Finding, ...]:
     """Every destructive effect, with the table, the rows, and the migration and line where they can be told.
 
-    `template` is connected to the untouched copy that the migrations did not see.
     A count that fails or takes too long does not make the loss smaller: it stays a blocker and says so.
     """
-    scene = _Scene(changes, comparisons, template, migrations, writes(migrations))
     found: list[Finding] = []
-    for change in changes:
-        if is_bookkeeping(change.parent or change.identity):
+    for change in scene.changes:
+        if scene.is_history(change.parent or change.identity):
             continue
         if change.action is Action.DROPPED:
             found += _dropped(scene, change)
@@ -93,13 +73,13 @@ def destructive(
             found.append(_renamed(scene, change))
         elif change.kind == "enum" and change.old and change.new:
             found += _labels_gone(scene, change)
-    for comparison in comparisons:
-        if not is_bookkeeping(comparison.table):
+    for comparison in scene.tables:
+        if not scene.is_history(comparison.table):
             found += _rows(scene, comparison)
     return tuple(found)
 
 
-def _dropped(scene: _Scene, change: CatalogChange) -> Iterator[Finding]:
+def _dropped(scene: Scene, change: CatalogChange) -> Iterator[Finding]:
     names = [bare(part) for part in parts(change.identity)]
     if change.kind == "table":
         yield _table_dropped(scene, change, names)
@@ -115,7 +95,7 @@ def _dropped(scene: _Scene, change: CatalogChange) -> Iterator[Finding]:
         named = (
             bare(change.identity.split("(", maxsplit=1)[0].rpartition(".")[2]) if "(" in change.identity else names[-1]
         )
-        place = find(scene.migrations, [named], ["drop"])
+        place = scene.find([named], ["drop"])
         on = f" on {change.parent}" if change.parent else ""
         yield finding(
             "object-dropped",
@@ -129,9 +109,9 @@ def _dropped(scene: _Scene, change: CatalogChange) -> Iterator[Finding]:
         )
 
 
-def _table_dropped(scene: _Scene, change: CatalogChange, names: Sequence[str]) -> Finding:
+def _table_dropped(scene: Scene, change: CatalogChange, names: Sequence[str]) -> Finding:
     with_schema = any(other.kind == "schema" and other.identity == parts(change.identity)[0] for other in scene.changes)
-    place = find(scene.migrations, names if with_schema else names[-1:], ["drop"])
+    place = scene.find(names if with_schema else names[-1:], ["drop"])
     counted = count_rows(scene.template, change.identity)
     again = any(other.action is Action.CREATED and other.identity == change.identity for other in scene.changes)
     held = f"with {counted[0]:,} rows" if isinstance(counted, tuple) else f"whose rows could not be counted ({counted})"
@@ -148,9 +128,9 @@ def _table_dropped(scene: _Scene, change: CatalogChange, names: Sequence[str]) -
     )
 
 
-def _column_dropped(scene: _Scene, change: CatalogChange) -> Finding:
+def _column_dropped(scene: Scene, change: CatalogChange) -> Finding:
     table, column = str(change.parent), bare(parts(change.identity)[-1])
-    place = find(scene.migrations, [bare(parts(table)[-1]), column], ["drop"])
+    place = scene.find([bare(parts(table)[-1]), column], ["drop"])
     counted = count_rows(scene.template, table, column)
     if isinstance(counted, tuple):
         rows, values = counted
@@ -175,8 +155,8 @@ def _column_dropped(scene: _Scene, change: CatalogChange) -> Finding:
     )
 
 
-def _schema_dropped(scene: _Scene, change: CatalogChange) -> Finding:
-    place = find(scene.migrations, [bare(change.identity)], ["drop"])
+def _schema_dropped(scene: Scene, change: CatalogChange) -> Finding:
+    place = scene.find([bare(change.identity)], ["drop"])
     tables = [
         other.identity
         for other in scene.changes
@@ -198,7 +178,7 @@ def _schema_dropped(scene: _Scene, change: CatalogChange) -> Finding:
     )
 
 
-def _renamed(scene: _Scene, change: CatalogChange) -> Finding:
+def _renamed(scene: Scene, change: CatalogChange) -> Finding:
     new = str(change.renamed_to)
     if change.kind == "enum value":
         old_name, new_name = (
@@ -207,7 +187,7 @@ def _renamed(scene: _Scene, change: CatalogChange) -> Finding:
     else:
         old_name, new_name = (bare(parts(name.split("(", maxsplit=1)[0])[-1]) for name in (change.identity, new))
     table = change.parent if change.kind == "column" else change.identity if change.kind == "table" else None
-    place = find(scene.migrations, [old_name, new_name], ["rename", "set"])
+    place = scene.find([old_name, new_name], ["rename", "set"])
     return finding(
         "renamed",
         Severity.BLOCKER,
@@ -220,7 +200,7 @@ def _renamed(scene: _Scene, change: CatalogChange) -> Finding:
     )
 
 
-def _labels_gone(scene: _Scene, change: CatalogChange) -> Iterator[Finding]:
+def _labels_gone(scene: Scene, change: CatalogChange) -> Iterator[Finding]:
     if change.old is None or change.new is None or change.old.oid == change.new.oid:
         return
     gone = [
@@ -229,7 +209,7 @@ def _labels_gone(scene: _Scene, change: CatalogChange) -> Iterator[Finding]:
         if label not in change.new.attributes.get("labels", ())
     ]
     if gone:
-        place = find(scene.migrations, [bare(parts(change.identity)[-1])], ["type"])
+        place = scene.find([bare(parts(change.identity)[-1])], ["type"])
         yield finding(
             "object-dropped",
             Severity.WARNING,
@@ -242,13 +222,13 @@ def _labels_gone(scene: _Scene, change: CatalogChange) -> Iterator[Finding]:
         )
 
 
-def _rows(scene: _Scene, comparison: TableComparison) -> Iterator[Finding]:
+def _rows(scene: Scene, comparison: TableComparison) -> Iterator[Finding]:
     """What happened to the rows of a table that is still there."""
     table, before = comparison.table, comparison.rows_before
     if comparison.change in (Change.CREATED, Change.DROPPED) or before is None:
         return
     known = [bare(parts(name)[-1]) for name in (table, comparison.renamed_to) if name]
-    mine = [write for write in scene.writes if any(write.on(name) for name in (table, comparison.renamed_to) if name)]
+    mine = [write for write in scene.writes() if any(write.on(name) for name in (table, comparison.renamed_to) if name)]
     if comparison.change is Change.ROWS_LOST:
         yield _rows_lost(scene, comparison, mine, known[0])
     if comparison.columns_changed or comparison.change is Change.CONTENT_CHANGED:
@@ -268,7 +248,7 @@ def _rows(scene: _Scene, comparison: TableComparison) -> Iterator[Finding]:
             )
         yield from _unfiltered(comparison, before, mine, scene)
     for column in comparison.not_verified:
-        place = find(scene.migrations, [known[0]], ["alter", "update"])
+        place = scene.find([known[0]], ["alter", "update"])
         yield finding(
             "not-verified",
             Severity.BLOCKER,
@@ -280,17 +260,17 @@ def _rows(scene: _Scene, comparison: TableComparison) -> Iterator[Finding]:
         )
 
 
-def _culprit(scene: _Scene, mine: Sequence[Write], table: str, verbs: Sequence[str]) -> Location:
+def _culprit(scene: Scene, mine: Sequence[Write], table: str, verbs: Sequence[str]) -> Location:
     """The write that names the table, else the most plausible statement."""
     direct = sorted((write for write in mine if write.verb in verbs), key=lambda write: not write.direct)
-    return direct[0].place if direct else find(scene.migrations, [table], verbs)
+    return direct[0].place if direct else scene.find([table], verbs)
 
 
 def _some(keys: Sequence[str]) -> str:
     return f" (for example {', '.join(keys[:3])})" if keys else ""
 
 
-def _rows_lost(scene: _Scene, comparison: TableComparison, mine: Sequence[Write], name: str) -> Finding:
+def _rows_lost(scene: Scene, comparison: TableComparison, mine: Sequence[Write], name: str) -> Finding:
     place = _culprit(scene, mine, name, ["delete", "truncate", "merge", "drop"])
     before, after = comparison.rows_before or 0, comparison.rows_after or 0
     lost = max(before - after, min(comparison.deleted or 0, before))
@@ -306,11 +286,11 @@ def _rows_lost(scene: _Scene, comparison: TableComparison, mine: Sequence[Write]
     )
 
 
-def _content_changed(scene: _Scene, comparison: TableComparison, mine: Sequence[Write], name: str) -> Finding:
+def _content_changed(scene: Scene, comparison: TableComparison, mine: Sequence[Write], name: str) -> Finding:
     columns = list(comparison.columns_changed)
     place = _culprit(scene, mine, name, ["update", "merge"])
     if place.line is None and columns:
-        place = find(scene.migrations, [name, columns[0]], ["alter", "type", "update"])
+        place = scene.find([name, columns[0]], ["alter", "type", "update"])
     said = f"values of {', '.join(columns)}" if columns else "values"
     return finding(
         "content-changed",
@@ -323,7 +303,7 @@ def _content_changed(scene: _Scene, comparison: TableComparison, mine: Sequence[
     )
 
 
-def _unfiltered(comparison: TableComparison, before: int, mine: Sequence[Write], scene: _Scene) -> Iterator[Finding]:
+def _unfiltered(comparison: TableComparison, before: int, mine: Sequence[Write], scene: Scene) -> Iterator[Finding]:
     """An UPDATE or DELETE that touched every row: by its own missing WHERE, or by the server's tuple counters."""
     touched = (comparison.updated or 0) + (comparison.deleted or 0)
     candidates = [write for write in mine if write.verb != "truncate" and not write.filtered]

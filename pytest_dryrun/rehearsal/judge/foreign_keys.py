@@ -6,20 +6,20 @@ table_constraint).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.model.scripts import Location, Migration
+from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
-from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange
+from pytest_dryrun.postgres.catalog.difference import Action
 from pytest_dryrun.rehearsal.judge.counting import count_where, finding, relation
+from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.names import bare, last, parts
-from pytest_dryrun.sql.places import find
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +47,23 @@ class ForeignKey:
         )
 
 
-def foreign_keys(
-    before: Catalog,
-    after: Catalog,
-    changes: Sequence[CatalogChange],
-    after_connection: psycopg.Connection[Any],
-    migrations: Sequence[Migration] = (),
-) -> tuple[Finding, ...]:
+def foreign_keys(scene: Scene) -> tuple[Finding, ...]:
     """What became of the foreign keys: dropped, loosened, new but unchecked, or slow for want of an index."""
     found: list[Finding] = []
-    existing = {item.identity for item in before.of_kind("table")}
-    for change in changes:
+    existing = {item.identity for item in scene.before.of_kind("table")}
+    for change in scene.changes:
         item = change.new or change.old
         if change.kind != "constraint" or item is None or item.attributes["type"] != "foreign key":
             continue
-        place = find(migrations, [bare(parts(item.parent or "")[-1]), item.name], ["drop", "add", "alter", "create"])
+        place = scene.find([bare(parts(item.parent or "")[-1]), item.name], ["drop", "add", "alter", "create"])
         if change.action is Action.DROPPED and change.old:
-            found.append(_dropped(change.old, after, after_connection, place))
+            found.append(_dropped(change.old, scene.after, scene.copy, place))
         elif change.action is Action.CHANGED and change.old and change.new:
-            found += _changed(change.old, change.new, after_connection, place)
+            found += _changed(change.old, change.new, scene.copy, place)
         if change.action is Action.CREATED and change.new:
             if not change.new.attributes["valid"] and change.new.parent in existing:
-                found.append(_not_valid(change.new, after_connection, place))
-            if not _indexed(change.new, after):
+                found.append(_not_valid(change.new, scene.copy, place))
+            if not _indexed(change.new, scene.after):
                 found.append(_without_index(change.new, place))
     return tuple(found)
 

@@ -15,6 +15,7 @@ from typing import Literal
 from sqlparse import tokens as kinds
 
 from pytest_dryrun.sql.lexer import tokens, unquoted
+from pytest_dryrun.sql.names import quoted
 
 Effect = Literal["", "scan", "rewrite", "index-build", "index-drop"]
 
@@ -37,11 +38,6 @@ class Expectation:
     mode: str
     effect: Effect = ""
     subject: str = ""
-
-
-def quoted(name: str) -> str:
-    """Quote an identifier as quote_ident would, short of knowing every reserved word."""
-    return name if re.fullmatch(r"[a-z_][a-z0-9_$]*", name) else '"' + name.replace('"', '""') + '"'
 
 
 def words(sql: str) -> list[str]:

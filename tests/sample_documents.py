@@ -6,6 +6,8 @@ import copy
 import math
 from typing import Any
 
+from pytest_dryrun.report.model import SCHEMA
+
 Document = dict[str, Any]
 
 SECTIONS = {
@@ -27,7 +29,7 @@ CRITERIA = {
     "crud-pass": "CRUD tests pass",
     "latency": "Query latency < 500 ms",
     "no-p0": "No P0 bugs detected",
-    "no-stalls": "No reader or writer kept waiting too long",
+    "no-stalls": "No reader or writer blocked too long",
     "rollback-proven": "Rollback proven",
 }
 
@@ -48,7 +50,15 @@ def fact(name: str, value: Any, unit: str = "") -> Document:
 
 def finding(rule: str, severity: str, message: str, **more: Any) -> Document:
     """One finding; whatever is not given is empty."""
-    empty = {"migration": None, "line": None, "table": None, "evidence": {}, "waived": False}
+    empty = {
+        "migration": None,
+        "line": None,
+        "table": None,
+        "evidence": {},
+        "waived": False,
+        "object": None,
+        "cascaded": False,
+    }
     return {"rule": rule, "severity": severity, "message": message, **empty, **more}
 
 
@@ -76,6 +86,7 @@ def check(number: str, slug: str, criterion: str, title: str, *facts: Document, 
         "duration_ms": 12.4,
         "facts": list(facts),
         "findings": [],
+        "blocked_by": [],
         **more,
     }
 
@@ -320,6 +331,7 @@ def statements() -> list[Document]:
         "dropped": [],
         "read_stall_ms": 0.0,
         "write_stall_ms": 0.0,
+        "count": 1,
     }
     course = [{"relation": 'public."Course"', "mode": "AccessExclusiveLock"}]
     return [
@@ -390,7 +402,7 @@ def go() -> Document:
     listed = checks()
     series = [[t / 4, 6e7 + 3.4e7 * (1 - math.exp(-t / 9)), 30 + 28 * math.sin(t / 3) ** 2] for t in range(48)]
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "finished": True,
         "target": "local",
         "role": "local",
@@ -422,7 +434,7 @@ def go() -> Document:
             table('public."User"', 20_000, 20_000),
             table("public.audit_log", None, 0, "created", inserted=None, updated=None, deleted=None),
         ],
-        "findings": [item for one in listed for item in one["findings"]],
+        "findings": every_finding(listed),
         "backup": {
             "file": "/var/backups/edfinance/edfinance-20261122T101500Z.dump",
             "size_bytes": 18_874_368,
@@ -466,6 +478,8 @@ def go() -> Document:
                 "cpu_mean_percent": 9.1,
                 "cpu_peak_percent": 97.0,
                 "series": [],
+                "not_measured": "",
+                "programs": [],
             },
             {
                 "name": "Everything else",
@@ -474,6 +488,7 @@ def go() -> Document:
                 "cpu_peak_percent": None,
                 "series": [],
                 "not_measured": "the host shows the login user no processes of other users (hidepid)",
+                "programs": [],
             },
         ],
         "resources_of_run": False,
@@ -495,12 +510,17 @@ def go() -> Document:
     }
 
 
+def every_finding(listed: list[Document]) -> list[Document]:
+    """The findings of these checks, each with its check."""
+    return [{**item, "check": one["slug"]} for one in listed for item in one["findings"]]
+
+
 def amend(document: Document, slug: str, **changes: Any) -> None:
     """Change one check of a document, and its findings in the list of all."""
     for item in document["checks"]:
         if item["slug"] == slug:
             item.update(changes)
-    document["findings"] = [item for one in document["checks"] for item in one["findings"]]
+    document["findings"] = every_finding(document["checks"])
 
 
 def judge(document: Document, name: str, *, met: bool | None, reasons: list[str]) -> None:

@@ -13,10 +13,11 @@ TITLES: Mapping[str, str] = {
     "crud-pass": "CRUD tests pass",
     "latency": "Query latency < {p95_ms:g} ms",
     "no-p0": "No P0 bugs detected",
-    "no-stalls": "No reader or writer kept waiting too long",
+    "no-stalls": "No reader or writer blocked too long",
     "rollback-proven": "Rollback proven",
 }
 DEFAULT_CRITERION = "no-p0"
+# No configuration may drop these rows of the matrix.
 ALWAYS_REQUIRED = frozenset({"no-data-loss", "migrations-applied", "no-p0", "rollback-proven"})
 
 # The last section that only looks and rehearses: nothing after it starts unless all of it holds.

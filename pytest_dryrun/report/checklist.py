@@ -168,6 +168,6 @@ def _sign_off(document: verdict.Document) -> Iterator[str]:
     yield f"- Date and signature: {BLANK}"
     yield f"- Decision: {escape(document['headline'])}"
     remedy = "fix the reasons above and run the dry run again"
-    otherwise = ", ".join(filter(None, [verdict.before_mending(document), remedy]))
+    otherwise = ", ".join(filter(None, [verdict.before_fixing(document), remedy]))
     go = escape(project["next_step"] or "") or BLANK
     yield f"- Next step: {go if document['decision'] == 'GO' else otherwise}"

@@ -7,31 +7,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from pytest_dryrun import __version__
 from pytest_dryrun.checklist import sections
 from pytest_dryrun.config import Project
 from pytest_dryrun.model.decision import Decision
 from pytest_dryrun.model.values import CheckRecord, CheckSpec, Criterion, Outcome, as_json
+from pytest_dryrun.report.model import SCHEMA, Report
 
-SCHEMA = 1
-EMPTY_PARTS: Mapping[str, Any] = {
+# What the contract promises, while nothing of it is known.
+NOTHING_YET: Mapping[str, Any] = {
     "migrations": {"tool": "", "applied_before": [], "pending": [], "applied": []},
     "statements": [],
     "tables": [],
-    "backup": {"file": "", "size_bytes": 0, "sha256": "", "dump_ms": 0, "restore_ms": 0},
-    "schema_diff": "",
-    "notes": [],
-    "not_verified": [],
-    "latency": {"before": None, "after": None},
-    "resources": [],
-    "resources_of_run": False,
-    "load": None,
-    "top_statements": [],
-    "target_migrated": False,
-    "state_unknown": False,
-    "rolled_back": False,
-    "rollback": {"host": "", "commands": [], "outcome": "", "said": []},
-    "versions": {},
+    "backup": {},
 }
 
 
@@ -74,36 +64,68 @@ def build(
     finished_at: datetime | None = None,
     artifacts: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
-    """Put everything together; without `finished_at` the document is an unfinished NO-GO.
+    """Put everything together, typed; without `finished_at` the document is an unfinished NO-GO.
 
-    `troubles` happened to the run as a whole (an interrupt, a lost worker): with any of them there is no GO.
+    `troubles` happened to the run as a whole (an interrupt, a lost worker): with any of them there is no GO. A content
+    that breaks the model's promises is such a trouble.
     """
-    content = {**EMPTY_PARTS, **parts}
+
+    def content(troubles: Sequence[str]) -> dict[str, Any]:
+        return _content(
+            head, specs, records, parts, decision, troubles=troubles, finished_at=finished_at, artifacts=artifacts
+        )
+
+    try:
+        return Report.model_validate(content(troubles)).document()
+    except ValidationError as error:
+        return Report.settled(content([*troubles, *_broken(error)]))
+
+
+def _content(
+    head: Heading,
+    specs: Sequence[CheckSpec],
+    records: Mapping[str, CheckRecord],
+    parts: Mapping[str, Any],
+    decision: Decision,
+    *,
+    troubles: Sequence[str],
+    finished_at: datetime | None,
+    artifacts: Mapping[str, str | None] | None,
+) -> dict[str, Any]:
     go = decision.go and finished_at is not None and not troubles
-    criteria = [as_json(_troubled(row, troubles)) for row in decision.criteria]
     checks = [_check(spec, records.get(spec.slug)) for spec in specs]
     return {
-        "schema": SCHEMA,
-        "finished": finished_at is not None,
         "run_id": head.run_id,
         "plugin_version": __version__,
+        "headline": "GO" if go else "ROLLBACK & FIX" if parts.get("target_migrated") else "NO-GO",
+        "sections": [{"number": number, "title": title} for number, title in sections(specs)],
+        "schema": SCHEMA,
+        "finished": finished_at is not None,
         "target": head.target,
         "role": head.role,
         "project": dict(head.project),
         "started_at": instant(head.started_at),
         "finished_at": instant(finished_at) if finished_at else None,
         "decision": "GO" if go else "NO-GO",
-        "headline": "GO" if go else "ROLLBACK & FIX" if content["target_migrated"] else "NO-GO",
-        "criteria": criteria,
-        "sections": [{"number": number, "title": title} for number, title in sections(specs)],
+        "criteria": [as_json(_troubled(row, troubles)) for row in decision.criteria],
         "checks": checks,
         "findings": [{**finding, "check": check["slug"]} for check in checks for finding in check["findings"]],
-        **content,
-        "notes": [*troubles, *content["notes"]],
+        **NOTHING_YET,
+        **parts,
+        "notes": [*troubles, *parts.get("notes", [])],
         "artifacts": dict(
             artifacts or {"signoff": "signoff.html", "annex": "pytest.html", "checklist": "checklist.md"}
         ),
     }
+
+
+def _broken(error: ValidationError) -> list[str]:
+    """What of the content breaks which promise."""
+    return [
+        f"the report breaks its own schema at {'.'.join(map(str, found['loc']))} ({found['msg']}): "
+        "this is an error of the plugin or of a check of your own"
+        for found in error.errors(include_url=False, include_input=False, include_context=False)[:3]
+    ]
 
 
 def _check(spec: CheckSpec, record: CheckRecord | None) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def environment() -> Environment:
     loaded.globals.update(
         words=words,
         tally=verdict.tally,
-        before_mending=verdict.before_mending,
+        before_fixing=verdict.before_fixing,
         typed=verdict.TYPED,
         points=sparkline.points,
         took=text.took,

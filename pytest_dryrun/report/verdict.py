@@ -7,47 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_dryrun.model.decision import ALWAYS_REQUIRED, TITLES
 from pytest_dryrun.report import words
+from pytest_dryrun.report.model import Report
 from pytest_dryrun.report.text import inline, paragraphs
 
 Document = Mapping[str, Any]
 
-# No configuration may drop these rows of the matrix.
-INDISPENSABLE = ("migrations-applied", "no-data-loss", "no-p0", "rollback-proven")
-
 UNKNOWN = "Whether the target was migrated is not known here: look before running again."
-
-# What may be added to report.json beyond its fixed fields, as it is where nothing is known.
-ADDITIONS: dict[str, Any] = {
-    "run_id": "",
-    "plugin_version": "",
-    "headline": "NO-GO",
-    "sections": [],
-    "target_migrated": False,
-    "state_unknown": False,
-    "rolled_back": False,
-    "rollback": {},
-    "versions": {},
-    "schema_diff": "",
-    "notes": [],
-    "not_verified": [],
-    "latency": {"before": None, "after": None},
-    "resources": [],
-    "resources_of_run": False,
-    "load": None,
-    "top_statements": [],
-}
-PROJECT = {"name": "", "epic": "", "executed_by": "", "reviewed_by": "", "next_step": ""}
-ROLLBACK: dict[str, Any] = {"host": "", "commands": [], "outcome": "", "said": []}
-CHECK = {"explanation": "", "section_title": ""}
-TABLE: dict[str, Any] = {
-    "keys": [],
-    "renamed_to": None,
-    "not_verified": [],
-    "inserted": None,
-    "updated": None,
-    "deleted": None,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +40,7 @@ def settle(document: Document) -> dict[str, Any]:
 
     What denies it is added to the notes. Settling twice changes nothing more.
     """
-    settled: dict[str, Any] = {**ADDITIONS, **document}
-    settled["project"] = {**PROJECT, **(document["project"] or {})}
-    settled["rollback"] = {**ROLLBACK, **(settled["rollback"] or {})}
-    settled["latency"] = {"before": None, "after": None, **(settled["latency"] or {})}
-    settled["checks"] = [{**CHECK, **check} for check in document["checks"]]
-    settled["tables"] = [{**TABLE, **table} for table in document["tables"]]
+    settled = Report.settled(document)
     denials = tuple(_denials(settled)) if settled["decision"] == "GO" else ()
     if settled["decision"] != "GO" or denials:
         settled["decision"] = "NO-GO"
@@ -94,7 +56,7 @@ def _denials(document: Document) -> Iterator[str]:
     if document["finished"] is not True:
         yield "the run has not ended"
     criteria = {row["id"]: row for row in document["criteria"]}
-    for name in INDISPENSABLE:
+    for name in (name for name in TITLES if name in ALWAYS_REQUIRED):
         if name not in criteria or criteria[name]["required"] is not True:
             yield f"criterion {name} is missing or not required, and it cannot be dropped"
     for row in criteria.values():
@@ -140,13 +102,13 @@ def sentence(document: Document) -> str:
         state = "was migrated and has been rolled back" if document["rolled_back"] else "is already migrated"
         if document["rollback"]["outcome"] == "unknown":
             state = "was migrated; whether it has been rolled back is not known"
-        steps = filter(None, [before_mending(document, "it"), "fix the reasons below", "run again"])
+        steps = filter(None, [before_fixing(document, "it"), "fix the reasons below", "run again"])
         return f"{summary} The target {state}: {', '.join(steps)}."
     return f"{summary} {UNKNOWN if document['state_unknown'] else 'The target was not migrated.'}"
 
 
-def before_mending(document: Document, target: str = "the target") -> str:
-    """What is to be done with the target, called so, before anything is mended; empty where it is what it was."""
+def before_fixing(document: Document, target: str = "the target") -> str:
+    """What is to be done with the target, called so, before anything is fixed; empty where it is what it was."""
     if document["headline"] != "ROLLBACK & FIX" or document["rolled_back"]:
         return ""
     unknown = document["rollback"]["outcome"] == "unknown"

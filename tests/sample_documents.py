@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from pytest_dryrun.report.model import SCHEMA
+from pytest_dryrun.report.parts import Finding, Table
 
 Document = dict[str, Any]
 
@@ -50,16 +51,8 @@ def fact(name: str, value: Any, unit: str = "") -> Document:
 
 def finding(rule: str, severity: str, message: str, **more: Any) -> Document:
     """One finding; whatever is not given is empty."""
-    empty = {
-        "migration": None,
-        "line": None,
-        "table": None,
-        "evidence": {},
-        "waived": False,
-        "object": None,
-        "cascaded": False,
-    }
-    return {"rule": rule, "severity": severity, "message": message, **empty, **more}
+    empty = {"migration": None, "line": None, "table": None, "evidence": {}, "waived": False}
+    return Finding.complete({"rule": rule, "severity": severity, "message": message, **empty, **more})
 
 
 EXPLANATION = (
@@ -385,16 +378,10 @@ def statements() -> list[Document]:
 
 def table(name: str, rows: int | None, after: int | None, change: str = "none", **more: Any) -> Document:
     """One table of the comparison."""
-    empty = {
-        "columns_changed": [],
-        "keys": [],
-        "renamed_to": None,
-        "not_verified": [],
-        "inserted": 0,
-        "updated": 0,
-        "deleted": 0,
-    }
-    return {"table": name, "rows_before": rows, "rows_after": after, "change": change, **empty, **more}
+    figures = {"inserted": 0, "updated": 0, "deleted": 0, "columns_changed": []}
+    return Table.complete(
+        {"table": name, "rows_before": rows, "rows_after": after, "change": change, **figures, **more}
+    )
 
 
 def go() -> Document:
@@ -530,6 +517,9 @@ def judge(document: Document, name: str, *, met: bool | None, reasons: list[str]
             row.update(met=met, reasons=reasons)
 
 
+BLOCKED = "blocked by 4.2 no-destructive-operations (failed), 4.3 safe-defaults (failed)"
+
+
 def no_go() -> Document:
     """A run that stopped before touching its target: rows would be lost, so everything after the review was blocked."""
     document = copy.deepcopy(go())
@@ -551,6 +541,16 @@ def no_go() -> Document:
         table='public."Session"',
         evidence={"rows": 37, "bytes": 90112},
     )
+    sequence = finding(
+        "sequence-reset",
+        "blocker",
+        'The sequence of public."Session".id hands out numbers that are taken.',
+        migration=PENDING[0],
+        line=12,
+        object='public."Session_id_seq"',
+        evidence={"position": 1, "highest": 6000},
+        cascaded=True,
+    )
     waits = finding(
         "table-rewritten",
         "blocker",
@@ -565,7 +565,7 @@ def no_go() -> Document:
         "no-destructive-operations",
         outcome="failed",
         reason="The pending migrations destroy data on the copy.",
-        findings=[dropped, lost],
+        findings=[dropped, lost, sequence],
         duration_ms=412.0,
     )
     amend(document, "safe-defaults", outcome="failed", reason="", findings=[waits])
@@ -579,7 +579,8 @@ def no_go() -> Document:
         if 5 <= item["section"] <= 9 and item["outcome"] != "not-applicable":
             item.update(
                 outcome="blocked",
-                reason="blocked by 4.2 no-destructive-operations and 4.3 safe-defaults",
+                reason=f"{BLOCKED}: the target was not touched",
+                blocked_by=["no-destructive-operations", "safe-defaults"],
                 duration_ms=0.0,
                 facts=[],
             )
@@ -592,10 +593,31 @@ def no_go() -> Document:
         top_statements=[],
     )
     document["migrations"]["applied"] = []
-    document["tables"][4] = table('public."Session"', 6000, 5963, "rows-lost", deleted=37, keys=["118", "242", "903"])
-    document["tables"][5] = table(
-        'public."User"', 20_000, 20_000, "content-changed", columns_changed=["phone"], keys=["1", "2", "5"]
+    document["tables"][4] = table(
+        'public."Session"',
+        6000,
+        5963,
+        "rows-lost",
+        deleted=37,
+        keys=["118", "242", "903"],
+        rows_lost=37,
+        moved={"archive.session": 12},
     )
+    document["tables"][5] = table(
+        'public."User"',
+        20_000,
+        20_000,
+        "content-changed",
+        columns_changed=["phone", "locale"],
+        keys=["1", "2", "5"],
+        rows_changed=18_411,
+        values_changed={"phone": 18_411},
+        filled={"locale": 20_000},
+        columns_gone={"fax": 3},
+        samples=[{"key": "5", "column": "phone", "before": "+62 21 555", "after": None}],
+        replaced=True,
+    )
+    document["statements"][1]["count"] = 47_999
     judge(document, "migrations-applied", met=None, reasons=["5.1 migrations-applied was blocked"])
     judge(document, "no-data-loss", met=False, reasons=["4.2 no-destructive-operations failed"])
     judge(document, "crud-pass", met=None, reasons=["7.1 api-health was blocked"])

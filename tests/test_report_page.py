@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from needs import require
 
-from pytest_dryrun.report import annex, page, sparkline, text, verdict
+from pytest_dryrun.report import annex, checklist, page, sparkline, text, verdict
 
 EVERY = [samples.go, samples.no_go, samples.rollback_and_fix, samples.unfinished, samples.empty, samples.hostile]
 VOID = {"meta", "br", "img", "path", "polyline", "link", "input"}
@@ -35,6 +35,7 @@ class Page(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.pieces: list[str] = []
         self.open: list[str] = []
         self.feed(source)
         self.close()
@@ -58,6 +59,12 @@ class Page(HTMLParser):
         """Collect what can be read."""
         if not self.open or self.open[-1] != "style":
             self.text += data
+            self.pieces.append(data)
+
+    @property
+    def words(self) -> str:
+        """What can be read, with a space wherever one element ends."""
+        return " ".join(" ".join(self.pieces).split())
 
     def values(self, name: str) -> list[str]:
         """Every value of one attribute."""
@@ -376,3 +383,50 @@ def test_rendering_leaves_the_document_as_it_was() -> None:
     annex.matrix_html(document)
     verdict.settle(document)
     assert before == document
+
+
+def test_a_blocked_check_leads_to_what_blocked_it() -> None:
+    """Once for all that waited and once at each of them: the check that stood in the way, linked, with its outcome."""
+    source = page.render(samples.no_go())
+    seen = Page(source).words
+    by = "Blocked by 4.2 no-destructive-operations failed , 4.3 safe-defaults failed"
+    assert 1 + 19 == seen.count(by)
+    assert f"17 checks blocked ⊘\ufe0e blocked the target was not touched {by}" in seen
+    assert samples.BLOCKED not in seen
+    assert source.count('href="#check-no-destructive-operations"') > 18
+
+
+def test_a_finding_names_its_object_its_place_and_that_it_followed() -> None:
+    """What a waiver may name stands beside the finding, on the page and in the list."""
+    seen = Page(page.render(samples.no_go())).words
+    place = "sequence-reset 20260110090000_course_slug:12 (follows from this statement)"
+    message = 'The sequence of public."Session".id hands out numbers that are taken.'
+    assert f'{place} {message} object public."Session_id_seq" position 1 highest 6,000' in seen.replace(
+        "Evidence for sequence-reset ", ""
+    )
+    assert f"blocker, sequence-reset: {message} (20260110090000_course_slug:12)\n" in checklist.render(samples.no_go())
+
+
+def test_what_became_of_the_rows_is_told_in_figures() -> None:
+    """Lost, moved, changed, filled and gone are different things, each with its count and a value before and after."""
+    seen = Page(page.render(samples.no_go())).words
+    tables = seen[seen.index("Before and after the migration, compared row by row") :]
+    for shown in (
+        "37 rows lost rows moved to archive.session 12 keys 118 , 242 , 903",
+        "replaced by another table of this name; the figures tell what became of the rows 18,411 rows changed",
+        "values changed phone 18,411",
+        "values gone with their column fax 3",
+        "filled, NULL in every row before locale 20,000",
+        "key 5 phone : +62 21 555 became NULL",
+        "not verified metadata (xml has no hash function)",
+    ):
+        assert shown in tables
+
+
+def test_a_waiver_is_shown_with_who_allowed_it() -> None:
+    """Whoever signs reads why a finding does not count."""
+    document = samples.go()
+    waived = next(item for check in document["checks"] for item in check["findings"] if item["waived"])
+    waived["evidence"] |= {"waiver": "nobody reads it since 2025", "approver": "A. Brandt"}
+    seen = Page(page.render(document)).words
+    assert "because nobody reads it since 2025, approved by A. Brandt" in seen

@@ -36,7 +36,9 @@ def test_a_red_check_is_not_ticked() -> None:
     """Failed, broken and blocked leave the box open, with the reason and the findings."""
     rendered = checklist.render(samples.no_go())
     assert "- [ ] 4.2 No pending statement destroys data — **failed**: The pending migrations destroy" in rendered
-    assert '  - blocker: 37 rows of public."Session" disappear. (20260110090000_course_slug:12)\n' in rendered
+    assert (
+        '  - blocker, rows-lost: 37 rows of public."Session" disappear. (20260110090000_course_slug:12)\n' in rendered
+    )
     assert "- [ ] 5.1 Every pending migration is applied — **blocked**: blocked by 4.2" in rendered
     assert "- Next step: fix the reasons above" in rendered
 
@@ -104,7 +106,9 @@ def test_terminal_names_the_reasons_under_their_row() -> None:
     row = lines.index("  ✘ not met      No data loss")
     assert "      4.2 No pending statement destroys data: failed" == lines[row + 1]
     assert '          Column public."User"."phone" is dropped with 18,411 non-null values.' == lines[row + 3]
-    assert lines[row + 5].startswith("      blocked: 6.1 rows-intact")
+    assert "          (20260110090000_course_slug:9)" == lines[row + 4]
+    assert '          37 rows of public."Session" disappear. (20260110090000_course_slug:12)' == lines[row + 5]
+    assert "      blocked by 4.2 no-destructive-operations and 4.3 safe-defaults: 6.1 rows-intact, 6.2" in lines[row:]
     assert "  ? undetermined CRUD tests pass" in lines
 
 

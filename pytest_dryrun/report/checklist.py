@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_dryrun.report import text, verdict, words
+from pytest_dryrun.report import folding, text, verdict, words
 from pytest_dryrun.report.markdown import escape
 
 BLANK = "______________________"
@@ -59,7 +59,8 @@ def _reasons(document: verdict.Document) -> Iterator[str]:
     yield ""
     for place, reason in enumerate(reasons, start=1):
         yield f"{place}. **{escape(f'{reason.number} {reason.title}'.strip())}** ({reason.outcome.word})"
-        lines = [reason.text, *(item["message"] for item in reason.findings)]
+        shown = folding.findings(reason.findings, folding.MOST_REASONS_OF_A_RULE)
+        lines = [reason.text, *map(verdict.placed, shown.items), *shown.more]
         if reason.followers:
             lines.append(", ".join(f"{check['number']} {check['slug']}" for check in reason.followers))
         lines += [f"What to do: {todo}" for todo in reason.todo]
@@ -89,7 +90,8 @@ def _notes(document: verdict.Document) -> Iterator[str]:
         if items:
             yield f"## {title}"
             yield ""
-            yield from (f"- {escape(item)}" for item in items)
+            shown = folding.some(items)
+            yield from (f"- {escape(item)}" for item in (*shown.items, *shown.more))
             yield ""
 
 
@@ -129,7 +131,7 @@ def _checks(document: verdict.Document) -> Iterator[str]:
 
 def _check(check: Mapping[str, Any]) -> Iterator[str]:
     name, outcome = f"{check['number']} {escape(check['title'])}", words.outcome(check["outcome"])
-    reason = escape(text.clip(check["reason"], 2000))
+    reason = escape(text.clip(verdict.own_reason(check), 2000))
     if check["outcome"] == "not-applicable":
         yield f"- [ ] ~~{name}~~ not applicable: {reason or 'no reason was given'}"
         return
@@ -142,12 +144,13 @@ def _check(check: Mapping[str, Any]) -> Iterator[str]:
         yield f"- [{box}] {name} — **{outcome.word}{blocking}**" + (f": {reason}" if reason else "")
         if facts:
             yield f"  - {facts}"
-    for finding in check["findings"]:
-        if finding["severity"] != "info":
-            waived = ", excused by a waiver" if finding["waived"] else ""
-            place = f" ({escape(finding['migration'])}:{finding['line'] or '?'})" if finding["migration"] else ""
-            severity = words.severity(finding["severity"]).word
-            yield f"  - {severity}{waived}: {escape(text.clip(finding['message'], 1000))}{place}"
+    folded = folding.findings(finding for finding in check["findings"] if finding["severity"] != "info")
+    for finding in folded.items:
+        waived = ", excused by a waiver" if finding["waived"] else ""
+        severity = words.severity(finding["severity"]).word
+        message = escape(text.clip(verdict.placed(finding), 1000))
+        yield f"  - {severity}{waived}, {escape(finding['rule'])}: {message}"
+    yield from (f"  - {more}" for more in folded.more)
 
 
 def _fact(fact: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pytest_dryrun.report import sparkline, text, verdict, words
+from pytest_dryrun.report import folding, sparkline, text, verdict, words
 
 SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
@@ -39,12 +39,16 @@ def environment() -> Environment:
         figure=text.figure,
         instant=text.instant,
         fact=text.value,
+        some=folding.some,
+        folded=folding.findings,
         anchor=anchor,
     )
     loaded.globals.update(
         words=words,
         tally=verdict.tally,
         before_fixing=verdict.before_fixing,
+        own_reason=verdict.own_reason,
+        unnamed=verdict.unnamed,
         typed=verdict.TYPED,
         points=sparkline.points,
         took=text.took,
@@ -85,9 +89,7 @@ def view(settled: dict[str, Any]) -> dict[str, Any]:
         {"number": number, "title": titles[number], "checks": [check for check in checks if check["section"] == number]}
         for number in sorted(titles)
     ]
-    migrations: dict[str, list[Mapping[str, Any]]] = {}
-    for statement in settled["statements"]:
-        migrations.setdefault(statement["migration"], []).append(statement)
+    migrations = folding.by_migration(settled["statements"])
     return {
         "d": settled,
         "sentence": verdict.sentence(settled),
@@ -96,7 +98,12 @@ def view(settled: dict[str, Any]) -> dict[str, Any]:
         "sections": sections,
         "by_slug": {check["slug"]: check for check in checks},
         "by_migration": migrations,
-        "waived": [(check, finding) for check in checks for finding in check["findings"] if finding["waived"]],
+        "rehearsed": {migration.name: migration for migration in migrations},
+        "longest_sql": folding.longest_sql(migrations),
+        "tables": folding.tables(settled["tables"]),
+        "waived": folding.some(
+            [(check, finding) for check in checks for finding in check["findings"] if finding["waived"]]
+        ),
     }
 
 

@@ -177,6 +177,15 @@ class Statement(Part):
     """How many statements of this shape followed each other; `sql` and `line` are the first one's."""
 
 
+class ChangedValue(Part):
+    """One value before and after, as text; null is NULL. `key` names its row."""
+
+    key: str
+    column: str
+    before: str | None
+    after: str | None
+
+
 class Table(Part):
     """One table before and after."""
 
@@ -186,6 +195,7 @@ class Table(Part):
     not_verified: list[str] = Field(default_factory=list)
     """What of it could not be compared, and why."""
     inserted: Count | None = None
+    """Writes, as `updated` and `deleted` are: a row that was written five times counts five."""
     updated: Count | None = None
     deleted: Count | None = None
     table: str
@@ -195,6 +205,21 @@ class Table(Part):
     """null: the table was dropped."""
     change: Annotated[TableChange, Field(strict=False)]
     columns_changed: list[str]
+    rows_lost: Count | None = None
+    rows_changed: Count | None = None
+    values_changed: dict[str, int] = Field(default_factory=dict)
+    """Changed values of each column."""
+    samples: list[ChangedValue] = Field(default_factory=list)
+    filled: dict[str, int] = Field(default_factory=dict)
+    """Values of columns that were NULL in every row before; they count as no change."""
+    replaced: bool = False
+    """Another relation stands under this name now; the figures are about what became of the rows."""
+    columns_gone: dict[str, int] = Field(default_factory=dict)
+    """Values of columns that the relation under this name no longer has."""
+    moved: dict[str, int] = Field(default_factory=dict)
+    """Rows that are no longer read through this table and are kept in another one, by its name."""
+    part_of: str | None = None
+    """The partitioned table whose figures count these rows too."""
 
 
 def _whole_backup(schema: dict[str, Any]) -> None:

@@ -15,6 +15,8 @@ from pytest_dryrun.report import text, verdict, words
 
 STYLES = {"good": "green", "bad": "bold red", "warn": "bold yellow", "quiet": "dim"}
 MOST_REASONS = 6
+MOST_FINDINGS = 3
+MOST_NOTES = 12
 MOST_CHARACTERS = 400
 Line = tuple[int, Text | None]  # an indent and what follows it; None is an empty line
 
@@ -82,8 +84,10 @@ def _lines(document: verdict.Document, *, ascii_only: bool) -> Iterator[Line]:
     if document["notes"]:
         yield 0, None
         yield 2, Text("Notes", style="bold")
-        for note in document["notes"]:
+        for note in document["notes"][:MOST_NOTES]:
             yield 4, Text(text.inline(text.clip(note, MOST_CHARACTERS)))
+        if len(document["notes"]) > MOST_NOTES:
+            yield 4, Text(f"and {len(document['notes']) - MOST_NOTES:,} more on the page", style="dim")
     way = verdict.way_back(document)
     if way is not None and document["headline"] == "ROLLBACK & FIX":
         yield 0, None
@@ -108,9 +112,11 @@ def _why(row: Mapping[str, Any], red_checks: list[Mapping[str, Any]]) -> Iterato
         title = text.inline(f"{check['number']} {check['title']}")
         yield 6, Text.assemble(f"{title}: ", (outcome.word, STYLES[outcome.tone]))
         findings = [item for item in check["findings"] if item["severity"] == "blocker" and not item["waived"]]
-        for message in [verdict.own_reason(check), *(item["message"] for item in findings[:3])]:
+        for message in [verdict.own_reason(check), *map(verdict.placed, findings[:MOST_FINDINGS])]:
             if message.strip():
                 yield 10, Text(text.inline(text.clip(message, MOST_CHARACTERS)))
+        if len(findings) > MOST_FINDINGS:
+            yield 10, Text(f"and {len(findings) - MOST_FINDINGS:,} more blockers on the page", style="dim")
     if len(roots) > MOST_REASONS:
         yield 6, Text(f"and {len(roots) - MOST_REASONS} more on the page")
     waiting = [check for check in red if check not in roots]
@@ -118,6 +124,9 @@ def _why(row: Mapping[str, Any], red_checks: list[Mapping[str, Any]]) -> Iterato
         named = ", ".join(f"{check['number']} {check['slug']}" for check in waiting[:MOST_REASONS])
         more = f" and {len(waiting) - MOST_REASONS} more" if len(waiting) > MOST_REASONS else ""
         states = " or ".join(dict.fromkeys(words.outcome(check["outcome"]).word for check in waiting))
-        yield 6, Text(text.inline(f"{states}: {named}{more}"), style="dim")
+        causes = dict.fromkeys(slug for check in waiting for slug in check["blocked_by"])
+        numbers = {check["slug"]: check["number"] for check in red_checks}
+        by = " and ".join(f"{numbers.get(slug, '')} {slug}".strip() for slug in causes)
+        yield 6, Text(text.inline(f"{states}{f' by {by}' if by else ''}: {named}{more}"), style="dim")
     for reason in verdict.unexplained(row, red_checks)[:MOST_REASONS]:
         yield 6, Text(text.inline(text.clip(reason, MOST_CHARACTERS)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,8 @@ UNKNOWN = "Whether the target was migrated is not known here: look before runnin
 class Reason:
     """Why the decision is not GO: one red check, or a row of the matrix that no red check explains.
 
-    `followers` are the checks that could not run and share one outcome and one reason; a root cause has none.
+    `followers` are the checks that could not run and share one outcome and one reason, `blockers` the slugs of those
+    that kept them from it; a root cause has neither.
     `todo` are paragraphs; `findings` the check's blockers.
     """
 
@@ -33,6 +34,7 @@ class Reason:
     todo: tuple[str, ...] = ()
     findings: tuple[Mapping[str, Any], ...] = ()
     followers: tuple[Mapping[str, Any], ...] = ()
+    blockers: tuple[str, ...] = ()
 
 
 def settle(document: Document) -> dict[str, Any]:
@@ -153,10 +155,11 @@ def reasons(document: Document) -> list[Reason]:
         return []
     red_checks = red(document)
     roots = [check for check in red_checks if check["outcome"] not in {"blocked", "not-run"}]
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, str, tuple[str, ...]], list[Mapping[str, Any]]] = {}
     for check in red_checks:
         if check["outcome"] in {"blocked", "not-run"}:
-            groups.setdefault((check["outcome"], check["reason"]), []).append(check)
+            by = tuple(check["blocked_by"])
+            groups.setdefault((check["outcome"], check["reason"], by), []).append(check)
     found = [_root(check) for check in roots]
     rows: dict[tuple[words.Word, str], list[str]] = {}
     for row in document["criteria"]:
@@ -164,10 +167,18 @@ def reasons(document: Document) -> list[Reason]:
         if row["required"] is not False and row["met"] is not True and own:
             rows.setdefault((words.criterion(row), "\n".join(own)), []).append(row["title"])
     found += [Reason("; ".join(titles), text, state) for (state, text), titles in rows.items()]
-    for (outcome, text), checks in groups.items():
+    for (outcome, text, blockers), checks in groups.items():
         checks_in_words = "1 check" if len(checks) == 1 else f"{len(checks)} checks"
         title = f"{checks_in_words} {words.outcome(outcome).word}"
-        found.append(Reason(title, text or "No reason was given.", words.outcome(outcome), followers=tuple(checks)))
+        found.append(
+            Reason(
+                title,
+                text or "No reason was given.",
+                words.outcome(outcome),
+                followers=tuple(checks),
+                blockers=blockers,
+            )
+        )
     if not found:
         text = "The report holds no reason for this decision. Treat it as an error of the plugin, and as NO-GO."
         found.append(Reason("No reason was recorded", text, words.UNDETERMINED))
@@ -183,11 +194,30 @@ def unexplained(row: Mapping[str, Any], red_checks: list[Mapping[str, Any]]) -> 
 
 
 def own_reason(check: Mapping[str, Any]) -> str:
-    """What a check says beside its blocking findings, which are shown themselves and often are all of its reason."""
-    told = {
-        line for item in check["findings"] if item["severity"] == "blocker" for line in item["message"].splitlines()
-    }
-    return "\n".join(line for line in check["reason"].splitlines() if line not in told)
+    """What a check says beside its blocking findings, which are shown themselves and often are all of its reason.
+
+    A long reason was cut: what is left of its last line may be the beginning of a finding.
+    """
+    lines = check["reason"].splitlines()
+    blockers = [item for item in check["findings"] if item["severity"] == "blocker"]
+    shown = {line for item in blockers for line in item["message"].splitlines()}
+    own = [line for line in lines if line not in shown]
+    if own and own[-1] == lines[-1] and len(own) < len(lines) and any(line.startswith(own[-1]) for line in shown):
+        own.pop()
+    return "\n".join(own)
+
+
+def unnamed(reason: str, blockers: Sequence[str]) -> str:
+    """A reason without the names of the checks that blocked, where a page shows those beside it as links."""
+    return reason.partition(": ")[2] if blockers and reason.startswith("blocked by ") else reason
+
+
+def placed(finding: Mapping[str, Any]) -> str:
+    """What a finding says, with the migration and line where it does not name them itself."""
+    message, migration = str(finding["message"]), finding["migration"]
+    if not migration or migration in message:
+        return message
+    return f"{message} ({migration}:{finding['line']})" if finding["line"] else f"{message} ({migration})"
 
 
 def _root(check: Mapping[str, Any]) -> Reason:

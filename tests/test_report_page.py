@@ -423,6 +423,16 @@ def test_what_became_of_the_rows_is_told_in_figures() -> None:
         assert shown in tables
 
 
+def test_what_waits_for_the_signer_is_counted_in_the_first_lines() -> None:
+    """A GO leads to its warnings, to what was not verified or tested and to waivers; a NO-GO leads to its reasons."""
+    seen = Page(page.render(samples.go())).words
+    assert "Read before signing: 1 warning, 1 not verified, 2 not tested, 1 excused by a waiver." in seen
+    section = seen[seen.index("Warnings") : seen.index("Backup")]
+    assert "4.5 writes-blocked Writers of" in section
+    assert "1.1 The target's host can be reached over SSH: target local has no [targets.local.ssh]" in section
+    assert "before signing:" not in Page(page.render(samples.no_go())).words
+
+
 def test_a_waiver_is_shown_with_who_allowed_it() -> None:
     """Whoever signs reads why a finding does not count."""
     document = samples.go()

@@ -95,9 +95,13 @@ def test_terminal_lines_fit(sample: Any, width: int) -> None:
 
 def test_terminal_ends_with_the_decision_and_the_path() -> None:
     """The last two lines are the decision in a sentence and the page alone on its line."""
-    *_, decision, path = terminal.lines(samples.go(), width=120, color=False, page="/srv/my reports/signoff.html")
+    *_, read, _, decision, path = terminal.lines(samples.go(), width=120, color=False, page="/srv/my reports/x.html")
+    assert (
+        "  To read on the page before signing: 1 warning, 1 not verified, 2 not tested, 1 excused by a waiver." == read
+    )
     assert "GO: All 7 required criteria are met (32 passed, 1 waived, 2 not applicable)." == decision
-    assert "/srv/my reports/signoff.html" == path
+    assert "/srv/my reports/x.html" == path
+    assert "before signing" not in "\n".join(terminal.lines(samples.no_go(), width=200, color=False))
 
 
 def test_terminal_names_the_reasons_under_their_row() -> None:

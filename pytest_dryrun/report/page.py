@@ -101,9 +101,7 @@ def view(settled: dict[str, Any]) -> dict[str, Any]:
         "rehearsed": {migration.name: migration for migration in migrations},
         "longest_sql": folding.longest_sql(migrations),
         "tables": folding.tables(settled["tables"]),
-        "waived": folding.some(
-            [(check, finding) for check in checks for finding in check["findings"] if finding["waived"]]
-        ),
+        "reading": verdict.reading(settled),
     }
 
 

@@ -98,6 +98,9 @@ def _lines(document: verdict.Document, *, ascii_only: bool) -> Iterator[Line]:
             yield 4, Text(text.inline(f"To be typed on {way.host}; {verdict.TYPED}:"))
         for command in way.commands:
             yield 6, Text(text.inline(command))
+    if document["decision"] == "GO" and (reading := str(verdict.reading(document))):
+        yield 0, None
+        yield 2, Text(f"To read on the page before signing: {reading}.", style=STYLES["warn"])
     yield 0, None
     style = "bold green" if document["decision"] == "GO" else "bold red"
     yield 0, Text.assemble((document["headline"], style), f": {text.inline(verdict.sentence(document))}")

@@ -109,6 +109,38 @@ def sentence(document: Document) -> str:
     return f"{summary} {UNKNOWN if document['state_unknown'] else 'The target was not migrated.'}"
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What whoever signs has to read: each finding or check with its check, and what could not be verified."""
+
+    warnings: tuple[tuple[Document, Document], ...]
+    waived: tuple[tuple[Document, Document], ...]
+    untested: tuple[Document, ...]
+    not_verified: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """How much of each there is: `2 warnings, 1 not verified`; empty where there is nothing."""
+        warnings = "1 warning" if len(self.warnings) == 1 else f"{len(self.warnings):,} warnings"
+        counts = {
+            warnings: self.warnings,
+            f"{len(self.not_verified):,} not verified": self.not_verified,
+            f"{len(self.untested):,} not tested": self.untested,
+            f"{len(self.waived):,} excused by a waiver": self.waived,
+        }
+        return ", ".join(shown for shown, items in counts.items() if items)
+
+
+def reading(document: Document) -> Reading:
+    """What is to be read before signing, of the document that `settle` returned."""
+    pairs = [(check, finding) for check in document["checks"] for finding in check["findings"]]
+    return Reading(
+        tuple(pair for pair in pairs if pair[1]["severity"] == "warning" and not pair[1]["waived"]),
+        tuple(pair for pair in pairs if pair[1]["waived"]),
+        tuple(check for check in document["checks"] if check["outcome"] == "not-applicable"),
+        tuple(document["not_verified"]),
+    )
+
+
 def before_fixing(document: Document, target: str = "the target") -> str:
     """What is to be done with the target, called so, before anything is fixed; empty where it is what it was."""
     if document["headline"] != "ROLLBACK & FIX" or document["rolled_back"]:

@@ -1,0 +1,8 @@
+-- family: columns
+-- label: safe
+-- why: A constant default is kept in the catalog; no row is written.
+-- base: freight
+-- scale: 500
+-- @pending
+SET lock_timeout = '2s';
+ALTER TABLE consignment ADD COLUMN insured boolean NOT NULL DEFAULT false;

@@ -1,0 +1,7 @@
+-- family: columns
+-- label: unsafe
+-- harm: The telephone numbers of all 300 patients are gone.
+-- rules: column-dropped
+-- base: clinic
+-- @pending
+ALTER TABLE patient DROP COLUMN phone;

@@ -1,0 +1,9 @@
+-- family: columns
+-- label: unsafe
+-- harm: A stored generated column rewrites 180,000 loans while nobody can read or lend.
+-- rules: table-rewritten, unsafe-default
+-- base: library
+-- scale: 150
+-- @pending
+SET lock_timeout = '2s';
+ALTER TABLE loan ADD COLUMN days_out int GENERATED ALWAYS AS (due_on - lent_on) STORED;

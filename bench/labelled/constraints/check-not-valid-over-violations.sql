@@ -1,0 +1,8 @@
+-- family: constraints
+-- label: unsafe
+-- harm: 300 visits last 45 minutes: the next UPDATE of any of them fails.
+-- rules: constraint-violated
+-- base: clinic
+-- @pending
+SET lock_timeout = '2s';
+ALTER TABLE visit ADD CONSTRAINT visit_short CHECK (minutes <= 30) NOT VALID;

@@ -1,0 +1,9 @@
+-- family: constraints
+-- label: unsafe
+-- harm: A title can be deleted while its copies stand on the shelves.
+-- rules: enforcement-off
+-- base: library
+-- role: superuser
+-- @pending
+SET lock_timeout = '2s';
+ALTER TABLE title DISABLE TRIGGER ALL;

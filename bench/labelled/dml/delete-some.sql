@@ -1,0 +1,7 @@
+-- family: dml
+-- label: unsafe
+-- harm: 225 missed visits are deleted.
+-- rules: rows-lost
+-- base: clinic
+-- @pending
+DELETE FROM visit WHERE state = 'missed';

@@ -1,0 +1,7 @@
+-- family: dml
+-- label: unsafe
+-- harm: All events of loans are deleted.
+-- rules: rows-lost
+-- base: library
+-- @pending
+DELETE FROM loan_event;

@@ -1,0 +1,6 @@
+-- family: dml
+-- label: safe
+-- why: New ports; the old ones stay.
+-- base: freight
+-- @pending
+INSERT INTO port VALUES ('P9001', 'Gävle', 'SE'), ('P9002', 'Gdańsk', 'PL');

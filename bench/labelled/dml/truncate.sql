@@ -1,0 +1,7 @@
+-- family: dml
+-- label: unsafe
+-- harm: The tariffs are emptied.
+-- rules: truncated, rows-lost
+-- base: freight
+-- @pending
+TRUNCATE customs.tariff;

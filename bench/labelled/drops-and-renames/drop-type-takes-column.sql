@@ -1,0 +1,7 @@
+-- family: drops-and-renames
+-- label: unsafe
+-- harm: Dropping the type takes the state of every visit along.
+-- rules: column-dropped
+-- base: clinic
+-- @pending
+DROP TYPE visit_state CASCADE;

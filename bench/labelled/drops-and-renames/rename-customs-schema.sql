@@ -1,0 +1,7 @@
+-- family: drops-and-renames
+-- label: unsafe
+-- harm: Every statement that names customs.declaration fails.
+-- rules: renamed
+-- base: freight
+-- @pending
+ALTER SCHEMA customs RENAME TO customs_office;

@@ -1,0 +1,7 @@
+-- family: drops-and-renames
+-- label: unsafe
+-- harm: The running release marks visits as missed, a value that no longer exists.
+-- rules: renamed
+-- base: clinic
+-- @pending
+ALTER TYPE visit_state RENAME VALUE 'missed' TO 'no_show';

@@ -1,0 +1,6 @@
+-- family: drops-and-renames
+-- label: safe
+-- why: A new value of an enum takes nothing away.
+-- base: clinic
+-- @pending
+ALTER TYPE visit_state ADD VALUE 'cancelled' AFTER 'missed';

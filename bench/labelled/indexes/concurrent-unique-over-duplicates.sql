@@ -1,0 +1,8 @@
+-- family: indexes
+-- label: unsafe
+-- harm: The build fails half way and leaves an invalid index behind.
+-- rules: statement-failed, constraint-violated, partially-applied, invalid-index
+-- base: clinic
+-- transaction: no
+-- @pending
+CREATE UNIQUE INDEX CONCURRENTLY prescription_drug_key ON prescription (drug);

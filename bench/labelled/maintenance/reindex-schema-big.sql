@@ -1,0 +1,9 @@
+-- family: maintenance
+-- label: unsafe
+-- harm: Every index of the schema is rebuilt, and declarations cannot be written meanwhile.
+-- rules: index-blocks-writes
+-- base: freight
+-- scale: 300
+-- transaction: no
+-- @pending
+REINDEX SCHEMA customs;

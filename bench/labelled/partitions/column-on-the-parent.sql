@@ -1,0 +1,8 @@
+-- family: partitions
+-- label: safe
+-- why: A nullable column reaches every partition through the catalog alone.
+-- base: freight
+-- scale: 400
+-- @pending
+SET lock_timeout = '2s';
+ALTER TABLE tracking ADD COLUMN source text;

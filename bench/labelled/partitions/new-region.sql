@@ -1,0 +1,7 @@
+-- family: partitions
+-- label: safe
+-- why: A new partition for rows that nobody could write before.
+-- base: freight
+-- @pending
+SET lock_timeout = '2s';
+CREATE TABLE quote_west PARTITION OF quote FOR VALUES IN ('west');

@@ -1,0 +1,7 @@
+-- family: rights-and-settings
+-- label: safe
+-- why: One more right on a function.
+-- base: freight
+-- @pending
+GRANT EXECUTE ON FUNCTION forget_tracking(timestamptz) TO PUBLIC;
+GRANT USAGE ON SCHEMA customs TO PUBLIC;

@@ -1,0 +1,6 @@
+-- family: rights-and-settings
+-- label: safe
+-- why: Whoever could read still can.
+-- base: library
+-- @pending
+GRANT SELECT ON title, copy TO PUBLIC;

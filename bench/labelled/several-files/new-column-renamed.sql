@@ -1,0 +1,10 @@
+-- family: several-files
+-- label: safe
+-- why: The name that changes was made by the same run.
+-- base: library
+-- @pending
+SET lock_timeout = '2s';
+ALTER TABLE branch ADD COLUMN adress text;
+-- @pending
+SET lock_timeout = '2s';
+ALTER TABLE branch RENAME COLUMN adress TO address;

@@ -1,0 +1,13 @@
+-- family: several-files
+-- label: unsafe
+-- harm: The file ends in ROLLBACK: it counts as applied, and the column is not there.
+-- rules: rolled-back-itself
+-- base: clinic
+-- transaction: no
+-- @pending
+BEGIN;
+ALTER TABLE practitioner ADD COLUMN speciality text;
+ROLLBACK;
+-- @pending
+SET lock_timeout = '2s';
+ALTER TABLE practitioner ADD COLUMN room_id int;

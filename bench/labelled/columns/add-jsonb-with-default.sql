@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE patient ADD COLUMN preferences jsonb NOT NULL DEFAULT '{"reminders": true}';
+-- @calm
+INSERT INTO patient (full_name) VALUES ('New Patient');

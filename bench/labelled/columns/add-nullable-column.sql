@@ -6,3 +6,6 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE visit ADD COLUMN cancelled_reason text;
+-- @calm
+INSERT INTO visit (patient_id, practitioner_id, starts_at) VALUES (1, 1, '2026-05-04 09:00+00');
+SELECT count(*), sum(fee) FROM visit WHERE state = 'done';

@@ -8,3 +8,5 @@ SET lock_timeout = '2s';
 ALTER TABLE patient ADD COLUMN country char(2);
 UPDATE patient SET country = 'SE';
 ALTER TABLE patient ALTER COLUMN country SET NOT NULL;
+-- @harm fails 23502
+INSERT INTO patient (full_name, phone) VALUES ('New Patient', '+46 70 1');

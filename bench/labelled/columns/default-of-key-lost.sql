@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE consignment ALTER COLUMN consignment_id DROP DEFAULT;
+-- @harm fails 23502
+INSERT INTO consignment (reference, origin, destination, weight_kg) VALUES ('CN-1', 'P0001', 'P0002', 900);

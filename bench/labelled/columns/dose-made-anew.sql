@@ -7,3 +7,5 @@
 SET lock_timeout = '2s';
 ALTER TABLE prescription DROP COLUMN dose_mg;
 ALTER TABLE prescription ADD COLUMN dose_mg real NOT NULL DEFAULT 0;
+-- @harm differs
+SELECT count(*), sum(dose_mg) FROM prescription;

@@ -5,3 +5,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE prescription ALTER COLUMN dose_mg DROP NOT NULL;
+-- @calm
+INSERT INTO prescription (visit_id, drug, dose_mg) VALUES (3, 'ibuprofen', 400);

@@ -5,3 +5,5 @@
 -- base: clinic
 -- @pending
 ALTER TABLE patient DROP COLUMN phone;
+-- @harm fails 42703
+SELECT patient_id, phone FROM patient WHERE phone IS NOT NULL;

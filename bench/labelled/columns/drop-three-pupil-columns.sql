@@ -9,3 +9,5 @@ ALTER TABLE pupil
     DROP COLUMN given_name,
     DROP COLUMN class_name,
     DROP COLUMN settings;
+-- @harm fails 42703
+SELECT given_name, class_name, settings FROM pupil WHERE pupil_id = 7;

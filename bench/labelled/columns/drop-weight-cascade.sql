@@ -5,3 +5,7 @@
 -- base: freight
 -- @pending
 ALTER TABLE consignment DROP COLUMN weight_kg CASCADE;
+-- @harm fails 42703
+SELECT sum(weight_kg) FROM consignment;
+-- @harm fails 42P01
+SELECT vessel, weight_kg FROM vessel_manifest LIMIT 1;

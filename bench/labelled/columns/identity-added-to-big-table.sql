@@ -7,3 +7,7 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE consignment ADD COLUMN serial_no bigint GENERATED ALWAYS AS IDENTITY;
+-- @harm differs
+SELECT pg_relation_filenode('consignment');
+-- @harm blocked
+SELECT status FROM consignment WHERE reference = 'CN-10007';

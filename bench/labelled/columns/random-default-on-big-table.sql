@@ -7,3 +7,7 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE visit ADD COLUMN public_id uuid NOT NULL DEFAULT gen_random_uuid();
+-- @harm differs
+SELECT pg_relation_filenode('visit');
+-- @harm blocked
+SELECT starts_at FROM visit WHERE visit_id = 5;

@@ -5,3 +5,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE copy ALTER COLUMN shelf SET DEFAULT 'returns trolley';
+-- @calm
+SELECT count(*), count(shelf) FROM copy;

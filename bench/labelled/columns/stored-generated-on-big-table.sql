@@ -7,3 +7,7 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE loan ADD COLUMN days_out int GENERATED ALWAYS AS (due_on - lent_on) STORED;
+-- @harm differs
+SELECT pg_relation_filenode('loan');
+-- @harm blocked
+SELECT due_on FROM loan WHERE loan_id = 9;

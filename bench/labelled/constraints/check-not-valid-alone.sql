@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE patient ADD CONSTRAINT patient_named CHECK (full_name <> '') NOT VALID;
+-- @calm
+UPDATE patient SET phone = '1' WHERE patient_id = 5;

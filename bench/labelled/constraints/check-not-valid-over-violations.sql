@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE visit ADD CONSTRAINT visit_short CHECK (minutes <= 30) NOT VALID;
+-- @harm fails 23514
+UPDATE visit SET remark = 'called' WHERE visit_id = (SELECT min(visit_id) FROM visit WHERE minutes = 45);

@@ -7,3 +7,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE consignment ADD CONSTRAINT consignment_weighs CHECK (weight_kg > 0);
+-- @harm blocked
+SELECT status FROM consignment WHERE consignment_id = 7;

@@ -9,3 +9,5 @@ ALTER TABLE container ADD CONSTRAINT container_tare_light CHECK (tare_kg < 40000
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE container VALIDATE CONSTRAINT container_tare_light;
+-- @calm open
+UPDATE container SET seal = 'S1' WHERE container_id = 3;

@@ -6,3 +6,4 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE consignment ADD CONSTRAINT consignment_value CHECK (declared_value >= 100);
+-- @harm stops 23514

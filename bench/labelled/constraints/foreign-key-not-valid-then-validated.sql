@@ -9,3 +9,5 @@ ALTER TABLE loan_event ADD CONSTRAINT loan_event_loan_fk FOREIGN KEY (loan_id) R
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE loan_event VALIDATE CONSTRAINT loan_event_loan_fk;
+-- @calm
+INSERT INTO loan_event (loan_id, kind, at) VALUES (4, 'reminded', now());

@@ -6,3 +6,4 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE loan_event ADD CONSTRAINT loan_event_copy_fk FOREIGN KEY (loan_id) REFERENCES copy (copy_id);
+-- @harm stops 23503

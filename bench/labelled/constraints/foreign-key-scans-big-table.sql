@@ -7,3 +7,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE loan_event ADD CONSTRAINT loan_event_loan_fk FOREIGN KEY (loan_id) REFERENCES loan;
+-- @harm blocked
+UPDATE loan SET returned_on = CURRENT_DATE WHERE loan_id = 9;

@@ -7,3 +7,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE title DISABLE TRIGGER ALL;
+-- @harm admits 23503
+DELETE FROM title WHERE isbn = '978-000000003';

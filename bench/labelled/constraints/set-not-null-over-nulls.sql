@@ -6,3 +6,4 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE patient ALTER COLUMN email SET NOT NULL;
+-- @harm stops 23502

@@ -7,3 +7,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE patient ALTER COLUMN born SET NOT NULL;
+-- @harm blocked
+SELECT full_name FROM patient WHERE patient_id = 12;

@@ -9,3 +9,5 @@ CREATE UNIQUE INDEX CONCURRENTLY patient_phone_key ON patient (phone);
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE patient ADD CONSTRAINT patient_phone_key UNIQUE USING INDEX patient_phone_key;
+-- @calm
+UPDATE patient SET email = 'x@mail.example' WHERE patient_id = 5;

@@ -6,3 +6,4 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE pupil ADD CONSTRAINT pupil_family_unique UNIQUE (family_name);
+-- @harm stops 23505

@@ -6,3 +6,5 @@
 SET lock_timeout = '2s';
 ALTER TABLE prescription ADD COLUMN dose_text text;
 UPDATE prescription SET dose_text = dose_mg || ' mg';
+-- @calm
+SELECT count(*), sum(dose_mg) FROM prescription;

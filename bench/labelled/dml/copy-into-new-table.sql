@@ -5,3 +5,5 @@
 -- @pending
 CREATE TABLE author (author_id serial PRIMARY KEY, name text NOT NULL UNIQUE);
 INSERT INTO author (name) SELECT DISTINCT author FROM title;
+-- @calm
+SELECT count(*), min(author) FROM title;

@@ -5,3 +5,5 @@
 -- base: clinic
 -- @pending
 DELETE FROM visit WHERE visit_id BETWEEN 10 AND 60;
+-- @harm differs
+SELECT count(*) FROM prescription;

@@ -5,3 +5,5 @@
 -- base: library
 -- @pending
 DELETE FROM loan_event;
+-- @harm differs
+SELECT count(*) FROM loan_event;

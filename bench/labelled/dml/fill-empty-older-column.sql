@@ -4,3 +4,5 @@
 -- base: library
 -- @pending
 UPDATE copy SET barcode = 'B' || lpad(copy_id::text, 8, '0') WHERE barcode IS NULL;
+-- @calm
+SELECT count(*), min(shelf) FROM copy;

@@ -5,3 +5,5 @@
 -- base: library
 -- @pending
 UPDATE pupil SET deleted_at = now() WHERE deleted_at IS NULL;
+-- @harm differs
+SELECT count(*) FROM pupil WHERE deleted_at IS NULL;

@@ -5,3 +5,5 @@
 -- base: library
 -- @pending
 INSERT INTO housekeeping VALUES ('2026-01-01', '2024-12-01 00:00+00');
+-- @harm differs
+SELECT count(*) FROM loan_event;

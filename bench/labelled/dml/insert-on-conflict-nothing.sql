@@ -4,3 +4,5 @@
 -- base: library
 -- @pending
 INSERT INTO branch VALUES (1, 'Another name'), (4, 'Field school') ON CONFLICT DO NOTHING;
+-- @calm
+SELECT name FROM branch WHERE branch_id = 1;

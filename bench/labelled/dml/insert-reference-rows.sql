@@ -4,3 +4,5 @@
 -- base: freight
 -- @pending
 INSERT INTO port VALUES ('P9001', 'Gävle', 'SE'), ('P9002', 'Gdańsk', 'PL');
+-- @calm
+SELECT count(*) FROM port WHERE code < 'P9';

@@ -5,3 +5,5 @@
 -- @pending
 CREATE TABLE title_subject (isbn text NOT NULL REFERENCES title, subject text NOT NULL, PRIMARY KEY (isbn, subject));
 INSERT INTO title_subject SELECT isbn, unnest(subjects) FROM title;
+-- @calm
+SELECT count(*), max(cardinality(subjects)) FROM title;

@@ -6,3 +6,5 @@
 -- @pending
 DELETE FROM customs.tariff WHERE code = 'HS17';
 INSERT INTO customs.tariff VALUES ('HS900', 3.5, NULL);
+-- @harm differs
+SELECT count(*) FROM customs.tariff WHERE code = 'HS17';

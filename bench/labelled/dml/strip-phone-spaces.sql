@@ -5,3 +5,5 @@
 -- base: clinic
 -- @pending
 UPDATE patient SET phone = replace(phone, ' ', '');
+-- @harm differs
+SELECT phone FROM patient WHERE patient_id = 3;

@@ -5,3 +5,5 @@
 -- base: library
 -- @pending
 UPDATE loan SET fine_cents = 0 WHERE loan_id IS NOT NULL;
+-- @harm differs
+SELECT sum(fine_cents) FROM loan;

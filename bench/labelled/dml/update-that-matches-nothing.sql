@@ -5,3 +5,5 @@
 -- @pending
 UPDATE visit SET remark = 'checked' WHERE fee < 0;
 DELETE FROM prescription WHERE dose_mg < 0;
+-- @calm
+SELECT count(*), count(remark) FROM visit;

@@ -5,3 +5,5 @@
 -- @pending
 UPDATE customs.tariff SET note = NULL WHERE note IS NULL;
 UPDATE port SET country = upper(country);
+-- @calm
+SELECT count(*), min(country) FROM port;

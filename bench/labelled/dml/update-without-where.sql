@@ -5,3 +5,5 @@
 -- base: clinic
 -- @pending
 UPDATE visit SET fee = 50;
+-- @harm differs
+SELECT count(DISTINCT fee) FROM visit;

@@ -10,3 +10,5 @@ DO $$ BEGIN
         ALTER TABLE visit ADD COLUMN channel text;
     END IF;
 END $$;
+-- @calm
+INSERT INTO visit (patient_id, practitioner_id, starts_at) VALUES (1, 1, '2026-05-04 09:00+00');

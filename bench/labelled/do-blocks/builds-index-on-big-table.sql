@@ -11,3 +11,5 @@ DO $$ BEGIN
         CREATE INDEX consignment_booked_idx ON consignment (booked_at);
     END IF;
 END $$;
+-- @harm blocked
+UPDATE consignment SET status = 'booked' WHERE consignment_id = 3;

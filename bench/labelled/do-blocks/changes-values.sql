@@ -7,3 +7,5 @@
 DO $body$ BEGIN
     EXECUTE $sql$UPDATE title SET author = 'Unknown'$sql$;
 END $body$;
+-- @harm differs
+SELECT count(DISTINCT author) FROM title;

@@ -8,3 +8,5 @@ DO $$ BEGIN
 EXCEPTION
     WHEN duplicate_object THEN NULL;
 END $$;
+-- @calm
+SELECT count(*) FROM copy;

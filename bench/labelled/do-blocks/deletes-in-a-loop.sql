@@ -11,3 +11,5 @@ BEGIN
         DELETE FROM customs.declaration WHERE declaration_id = one;
     END LOOP;
 END $$;
+-- @harm differs
+SELECT count(*) FROM customs.declaration;

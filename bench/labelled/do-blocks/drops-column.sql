@@ -9,3 +9,5 @@ DO $$ BEGIN
         ALTER TABLE title DROP COLUMN subjects;
     END IF;
 END $$;
+-- @harm fails 42703
+SELECT subjects FROM title WHERE isbn = '978-000000003';

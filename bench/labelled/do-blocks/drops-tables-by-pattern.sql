@@ -11,3 +11,5 @@ BEGIN
         EXECUTE format('DROP TABLE %I', each.tablename);
     END LOOP;
 END $$;
+-- @harm fails 42P01
+SELECT count(*) FROM audit_note;

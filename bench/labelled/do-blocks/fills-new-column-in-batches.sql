@@ -13,3 +13,5 @@ BEGIN
         low := low + 100;
     END LOOP;
 END $$;
+-- @calm
+SELECT sum(weight_kg) FROM consignment;

@@ -8,3 +8,5 @@ DO $$ BEGIN
         EXECUTE format('CREATE TABLE stocktaking_%s (copy_id int PRIMARY KEY, seen_on date)', year);
     END LOOP;
 END $$;
+-- @calm
+SELECT count(*) FROM copy;

@@ -9,3 +9,4 @@ DO $$ BEGIN
         RAISE EXCEPTION 'port must be empty' USING ERRCODE = 'P0001';
     END IF;
 END $$;
+-- @harm stops P0001

@@ -9,3 +9,5 @@ DO $$ BEGIN
     PERFORM set_config('lock_timeout', '2s', true);
     EXECUTE 'ALTER TABLE loan ALTER COLUMN fine_cents TYPE numeric(10, 2)';
 END $$;
+-- @harm blocked
+SELECT due_on FROM loan WHERE loan_id = 9;

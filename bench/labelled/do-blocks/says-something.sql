@@ -9,3 +9,5 @@ BEGIN
     SELECT count(*) INTO rows FROM port;
     RAISE NOTICE '% ports', rows;
 END $$;
+-- @calm open
+UPDATE port SET name = 'Port A' WHERE code = 'P0001';

@@ -11,3 +11,5 @@ BEGIN
         PERFORM setval(format('public.%I', each.sequencename)::regclass, 1, false);
     END LOOP;
 END $$;
+-- @harm fails 23505
+INSERT INTO loan (copy_id, pupil_id, due_on) VALUES (1, 1, '2026-06-01');

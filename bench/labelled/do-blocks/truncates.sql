@@ -5,3 +5,5 @@
 -- base: clinic
 -- @pending
 DO $$ BEGIN TRUNCATE audit_note; END $$;
+-- @harm differs
+SELECT count(*) FROM audit_note;

@@ -11,3 +11,5 @@ DO $$ BEGIN
         WHEN raise_exception THEN RAISE NOTICE 'tried';
     END;
 END $$;
+-- @calm
+SELECT count(*) FROM room;

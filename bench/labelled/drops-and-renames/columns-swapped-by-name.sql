@@ -8,3 +8,5 @@ SET lock_timeout = '2s';
 ALTER TABLE consignment RENAME COLUMN origin TO was_origin;
 ALTER TABLE consignment RENAME COLUMN destination TO origin;
 ALTER TABLE consignment RENAME COLUMN was_origin TO destination;
+-- @harm differs
+SELECT origin, destination FROM consignment WHERE consignment_id = 11;

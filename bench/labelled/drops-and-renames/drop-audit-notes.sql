@@ -5,3 +5,5 @@
 -- base: clinic
 -- @pending
 DROP TABLE audit_note CASCADE;
+-- @harm fails 42P01
+SELECT count(*) FROM audit_note;

@@ -5,3 +5,5 @@
 -- base: freight
 -- @pending
 DROP SCHEMA customs CASCADE;
+-- @harm fails 42P01
+SELECT count(*) FROM customs.declaration;

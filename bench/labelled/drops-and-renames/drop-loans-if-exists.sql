@@ -6,3 +6,7 @@
 -- @pending
 SET lock_timeout = '2s';
 DROP TABLE IF EXISTS loan CASCADE;
+-- @harm fails 42P01
+SELECT due_on FROM loan WHERE loan_id = 9;
+-- @harm fails 42P01
+SELECT count(*) FROM overdue;

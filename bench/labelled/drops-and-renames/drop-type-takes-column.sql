@@ -5,3 +5,5 @@
 -- base: clinic
 -- @pending
 DROP TYPE visit_state CASCADE;
+-- @harm fails 42703
+SELECT state FROM visit WHERE visit_id = 4;

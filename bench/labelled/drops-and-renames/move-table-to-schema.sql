@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE vessel SET SCHEMA customs;
+-- @harm fails 42P01
+SELECT name FROM vessel WHERE imo = 9100003;

@@ -5,3 +5,5 @@
 -- @pending
 CREATE SCHEMA reading_club;
 CREATE TABLE reading_club.meeting (meeting_id int PRIMARY KEY, held_on date NOT NULL, isbn text REFERENCES title);
+-- @calm
+SELECT count(*) FROM title;

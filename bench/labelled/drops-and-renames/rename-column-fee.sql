@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE visit RENAME COLUMN fee TO fee_amount;
+-- @harm fails 42703
+UPDATE visit SET fee = 90 WHERE visit_id = 4;

@@ -5,3 +5,5 @@
 -- base: freight
 -- @pending
 ALTER SCHEMA customs RENAME TO customs_office;
+-- @harm fails 42P01
+SELECT cleared FROM customs.declaration WHERE declaration_id = 3;

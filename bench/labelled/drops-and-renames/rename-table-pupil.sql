@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE pupil RENAME TO student;
+-- @harm fails 42P01
+SELECT family_name FROM pupil WHERE card_no = 'C000004';

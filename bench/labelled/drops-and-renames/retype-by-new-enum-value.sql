@@ -4,3 +4,5 @@
 -- base: clinic
 -- @pending
 ALTER TYPE visit_state ADD VALUE 'cancelled' AFTER 'missed';
+-- @calm
+UPDATE visit SET state = 'missed' WHERE visit_id = 4;

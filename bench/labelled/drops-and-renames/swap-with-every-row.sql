@@ -10,3 +10,6 @@ INSERT INTO customs.tariff_new (code, note, duty_percent) SELECT code, note, dut
 DROP TABLE customs.tariff;
 ALTER TABLE customs.tariff_new RENAME TO tariff;
 ALTER TABLE customs.tariff ADD CONSTRAINT tariff_pkey PRIMARY KEY (code);
+-- @calm
+SELECT count(*), sum(duty_percent), min(code) FROM customs.tariff;
+INSERT INTO customs.tariff (code, duty_percent) VALUES ('HS999', 4);

@@ -6,3 +6,5 @@
 -- transaction: no
 -- @pending
 CREATE UNIQUE INDEX CONCURRENTLY prescription_drug_key ON prescription (drug);
+-- @harm stops 23505
+SELECT count(*) FROM pg_index WHERE NOT indisvalid;

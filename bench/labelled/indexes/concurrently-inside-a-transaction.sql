@@ -8,3 +8,4 @@
 BEGIN;
 CREATE INDEX CONCURRENTLY visit_state_idx ON visit (state);
 COMMIT;
+-- @harm stops 25001

@@ -6,3 +6,5 @@
 -- transaction: no
 -- @pending
 DROP INDEX CONCURRENTLY visit_starts_at_idx;
+-- @calm
+SELECT count(*) FROM visit WHERE starts_at > '2025-02-01 00:00+00';

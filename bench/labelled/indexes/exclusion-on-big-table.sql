@@ -8,3 +8,5 @@
 SET lock_timeout = '2s';
 ALTER TABLE loan ADD CONSTRAINT loan_periods_apart
     EXCLUDE USING gist (daterange(due_on, due_on + 1) WITH &&) WHERE (loan_id < 0);
+-- @harm blocked
+SELECT due_on FROM loan WHERE loan_id = 9;

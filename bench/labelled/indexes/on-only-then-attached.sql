@@ -12,3 +12,5 @@ CREATE INDEX CONCURRENTLY tracking_rest_port ON tracking_rest (port_code);
 ALTER INDEX tracking_port_idx ATTACH PARTITION tracking_2024_port;
 ALTER INDEX tracking_port_idx ATTACH PARTITION tracking_2025_port;
 ALTER INDEX tracking_port_idx ATTACH PARTITION tracking_rest_port;
+-- @calm
+INSERT INTO tracking VALUES (9000, '2025-12-01 00:00+00', 4, 'P0003', 'seen');

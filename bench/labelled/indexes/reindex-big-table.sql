@@ -7,3 +7,5 @@
 -- @pending
 SET lock_timeout = '2s';
 REINDEX TABLE container;
+-- @harm blocked
+UPDATE container SET seal = 'S1' WHERE container_id = 4;

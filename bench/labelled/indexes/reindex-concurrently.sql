@@ -6,3 +6,5 @@
 -- transaction: no
 -- @pending
 REINDEX INDEX CONCURRENTLY loan_pupil_idx;
+-- @calm
+INSERT INTO loan (copy_id, pupil_id, due_on) VALUES (1, 1, '2026-06-01');

@@ -7,3 +7,5 @@
 -- @pending
 SET lock_timeout = '2s';
 CREATE UNIQUE INDEX pupil_name_card ON pupil (family_name, card_no);
+-- @harm blocked
+UPDATE pupil SET class_name = '2a' WHERE pupil_id = 7;

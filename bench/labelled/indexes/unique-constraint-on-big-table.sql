@@ -7,3 +7,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE container ADD CONSTRAINT container_number_key UNIQUE (number);
+-- @harm blocked
+SELECT seal FROM container WHERE container_id = 4;

@@ -6,3 +6,4 @@
 -- @pending
 SET lock_timeout = '2s';
 CREATE UNIQUE INDEX vessel_flag_key ON vessel (flag);
+-- @harm stops 23505

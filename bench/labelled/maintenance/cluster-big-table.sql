@@ -7,3 +7,5 @@
 -- @pending
 SET lock_timeout = '2s';
 CLUSTER visit USING visit_starts_at_idx;
+-- @harm blocked
+SELECT starts_at FROM visit WHERE visit_id = 5;

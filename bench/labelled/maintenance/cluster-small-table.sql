@@ -5,3 +5,5 @@
 -- @pending
 SET lock_timeout = '2s';
 CLUSTER port USING port_pkey;
+-- @calm
+SELECT count(*), min(name) FROM port;

@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE consignment SET (fillfactor = 85);
+-- @calm open
+UPDATE consignment SET status = 'booked' WHERE consignment_id = 3;

@@ -7,3 +7,5 @@
 SET lock_timeout = '2s';
 ALTER TABLE pupil ADD COLUMN locker int;
 SELECT pg_sleep(3);
+-- @harm blocked
+SELECT family_name FROM pupil WHERE pupil_id = 7;

@@ -7,3 +7,5 @@
 -- transaction: no
 -- @pending
 REINDEX SCHEMA customs;
+-- @harm differs
+SELECT pg_relation_filenode('customs.declaration_consignment_idx');

@@ -5,3 +5,5 @@
 -- @pending
 SET lock_timeout = '2s';
 REINDEX TABLE branch;
+-- @calm
+INSERT INTO branch VALUES (9, 'Field school');

@@ -5,3 +5,5 @@
 -- base: clinic
 -- @pending
 ALTER SEQUENCE patient_patient_id_seq MAXVALUE 300 CYCLE;
+-- @harm fails 23505
+INSERT INTO patient (full_name) VALUES ('New Patient');

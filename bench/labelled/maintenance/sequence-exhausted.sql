@@ -5,3 +5,5 @@
 -- base: library
 -- @pending
 ALTER SEQUENCE loan_loan_id_seq MAXVALUE 1200;
+-- @harm fails 2200H
+INSERT INTO loan (copy_id, pupil_id, due_on) VALUES (1, 1, '2026-06-01');

@@ -5,3 +5,5 @@
 -- base: freight
 -- @pending
 ALTER SEQUENCE vessel_vessel_id_seq RESTART;
+-- @harm fails 23505
+INSERT INTO vessel (name, imo) VALUES ('MV New', 9200001);

@@ -4,3 +4,5 @@
 -- base: library
 -- @pending
 ALTER SEQUENCE card_number MAXVALUE 900000;
+-- @calm
+SELECT nextval('card_number') > 0;

@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE prescription SET UNLOGGED;
+-- @harm crash
+SELECT count(*) FROM prescription;

@@ -10,3 +10,5 @@ INSERT INTO loan_event_new SELECT * FROM loan_event;
 ALTER SEQUENCE loan_event_event_id_seq OWNED BY loan_event_new.event_id;
 DROP TABLE loan_event;
 ALTER TABLE loan_event_new RENAME TO loan_event;
+-- @harm crash
+SELECT count(*) FROM loan_event;

@@ -7,3 +7,5 @@
 -- transaction: no
 -- @pending
 VACUUM FULL container;
+-- @harm differs
+SELECT pg_relation_filenode('container');

@@ -5,3 +5,5 @@
 -- transaction: no
 -- @pending
 VACUUM FULL room;
+-- @calm
+SELECT count(*) FROM room;

@@ -6,3 +6,5 @@
 -- transaction: no
 -- @pending
 VACUUM (ANALYZE) loan;
+-- @calm
+SELECT count(*) FROM loan;

@@ -13,3 +13,5 @@ ALTER TABLE quote_overseas VALIDATE CONSTRAINT quote_overseas_region;
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE quote ATTACH PARTITION quote_overseas FOR VALUES IN ('overseas');
+-- @calm
+SELECT count(*) FROM quote_overseas;

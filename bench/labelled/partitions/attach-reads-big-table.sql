@@ -7,3 +7,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE quote ATTACH PARTITION quote_overseas FOR VALUES IN ('overseas');
+-- @harm blocked
+SELECT count(*) FROM quote_overseas;

@@ -5,3 +5,6 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE quote ATTACH PARTITION quote_overseas FOR VALUES IN ('overseas');
+-- @calm
+SELECT count(*) FROM quote_overseas;
+SELECT count(*) FROM quote WHERE region = 'north';

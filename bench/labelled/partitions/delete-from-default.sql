@@ -5,3 +5,5 @@
 -- base: freight
 -- @pending
 DELETE FROM tracking_rest WHERE tracked_at < '2026-03-01 00:00+00';
+-- @harm differs
+SELECT count(*) FROM tracking;

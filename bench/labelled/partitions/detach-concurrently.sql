@@ -6,3 +6,5 @@
 -- transaction: no
 -- @pending
 ALTER TABLE quote DETACH PARTITION quote_south CONCURRENTLY;
+-- @harm differs
+SELECT count(*) FROM quote;

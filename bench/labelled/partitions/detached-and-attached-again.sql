@@ -6,3 +6,5 @@
 SET lock_timeout = '2s';
 ALTER TABLE quote DETACH PARTITION quote_south;
 ALTER TABLE quote ATTACH PARTITION quote_south FOR VALUES IN ('south');
+-- @calm
+SELECT count(*), sum(amount) FROM quote;

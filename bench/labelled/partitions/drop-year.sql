@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 DROP TABLE tracking_2024;
+-- @harm differs
+SELECT count(*) FROM tracking;

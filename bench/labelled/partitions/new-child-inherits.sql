@@ -4,3 +4,5 @@
 -- base: library
 -- @pending
 CREATE TABLE magazine (issue int NOT NULL) INHERITS (media);
+-- @calm
+SELECT count(*) FROM media;

@@ -6,3 +6,4 @@
 -- @pending
 SET lock_timeout = '2s';
 CREATE TABLE tracking_2026 PARTITION OF tracking FOR VALUES FROM ('2026-01-01 00:00+00') TO ('2027-01-01 00:00+00');
+-- @harm stops 23514

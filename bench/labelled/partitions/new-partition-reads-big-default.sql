@@ -7,3 +7,5 @@
 -- @pending
 SET lock_timeout = '2s';
 CREATE TABLE tracking_2027 PARTITION OF tracking FOR VALUES FROM ('2027-01-01 00:00+00') TO ('2028-01-01 00:00+00');
+-- @harm blocked
+SELECT count(*) FROM tracking;

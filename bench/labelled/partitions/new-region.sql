@@ -5,3 +5,5 @@
 -- @pending
 SET lock_timeout = '2s';
 CREATE TABLE quote_west PARTITION OF quote FOR VALUES IN ('west');
+-- @calm
+INSERT INTO quote VALUES (5000, 'north', 12.5, NULL);

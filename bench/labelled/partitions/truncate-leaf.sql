@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 TRUNCATE tracking_2025;
+-- @harm differs
+SELECT count(*) FROM tracking;

@@ -6,3 +6,5 @@
 COMMENT ON TABLE consignment IS 'One order of carriage.';
 COMMENT ON COLUMN consignment.status IS 'draft, booked, at sea or delivered';
 COMMENT ON SCHEMA customs IS 'What the customs office wants to know.';
+-- @calm open
+SELECT count(*) FROM consignment;

@@ -7,3 +7,5 @@
 DO $$ BEGIN
     EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
 END $$;
+-- @harm fails 25006
+UPDATE visit SET remark = 'called' WHERE visit_id = 4;

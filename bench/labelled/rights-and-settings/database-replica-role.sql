@@ -8,3 +8,5 @@
 DO $$ BEGIN
     EXECUTE format('ALTER DATABASE %I SET session_replication_role = replica', current_database());
 END $$;
+-- @harm admits 23503
+INSERT INTO loan (copy_id, pupil_id, due_on) VALUES (99999, 1, '2026-06-01');

@@ -7,3 +7,5 @@
 DO $$ BEGIN
     EXECUTE format('ALTER DATABASE %I SET search_path = customs', current_database());
 END $$;
+-- @harm fails 42P01
+SELECT count(*) FROM consignment;

@@ -7,3 +7,6 @@
 DO $$ BEGIN
     EXECUTE format('ALTER DATABASE %I SET timezone = ''Asia/Kolkata''', current_database());
 END $$;
+-- @harm differs
+SELECT current_setting('timezone');
+SELECT date_trunc('minute', now()::timestamp - now() AT TIME ZONE 'UTC');

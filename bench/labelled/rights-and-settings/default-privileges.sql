@@ -4,3 +4,5 @@
 -- base: clinic
 -- @pending
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO PUBLIC;
+-- @calm
+SELECT count(*) FROM visit;

@@ -4,3 +4,5 @@
 -- base: library
 -- @pending
 GRANT SELECT ON title, copy TO PUBLIC;
+-- @calm
+SELECT count(*) FROM copy;

@@ -7,3 +7,6 @@
 DO $$ BEGIN
     EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 1', current_database());
 END $$;
+-- @harm fails
+\connect
+SELECT count(*) FROM visit;

@@ -8,3 +8,5 @@ SET statement_timeout = '60s';
 SET LOCAL work_mem = '32MB';
 ALTER TABLE practitioner ADD COLUMN room_id int;
 RESET statement_timeout;
+-- @calm
+SELECT count(*) FROM practitioner;

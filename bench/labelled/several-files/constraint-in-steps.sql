@@ -12,3 +12,5 @@ ALTER TABLE visit ADD CONSTRAINT visit_room_fk FOREIGN KEY (room_id) REFERENCES 
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE visit VALIDATE CONSTRAINT visit_room_fk;
+-- @calm
+INSERT INTO visit (patient_id, practitioner_id, starts_at) VALUES (1, 1, '2026-05-04 09:00+00');

@@ -10,3 +10,5 @@ UPDATE title SET written_by = author;
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE title DROP COLUMN author;
+-- @harm fails 42703
+SELECT author FROM title WHERE isbn = '978-000000003';

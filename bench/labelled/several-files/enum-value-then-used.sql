@@ -8,3 +8,5 @@ ALTER TYPE visit_state ADD VALUE 'cancelled';
 SET lock_timeout = '2s';
 CREATE TABLE cancellation (visit_id bigint PRIMARY KEY REFERENCES visit, state visit_state NOT NULL DEFAULT 'cancelled');
 INSERT INTO cancellation (visit_id) VALUES (4);
+-- @calm
+UPDATE visit SET state = 'missed' WHERE visit_id = 4;

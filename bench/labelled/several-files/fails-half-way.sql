@@ -10,3 +10,5 @@ CREATE UNIQUE INDEX CONCURRENTLY container_tare_key ON container (tare_kg);
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE container ADD COLUMN sealed_by text;
+-- @harm stops 23505
+SELECT to_regclass('container_seal_idx');

@@ -7,3 +7,5 @@
 DELETE FROM loan_event WHERE kind = 'reminded';
 -- @pending
 ALTER TABLE loan_event ADD COLUMN kind text;
+-- @harm stops 42701
+SELECT count(*) FROM loan_event;

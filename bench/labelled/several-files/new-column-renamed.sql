@@ -8,3 +8,5 @@ ALTER TABLE branch ADD COLUMN adress text;
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE branch RENAME COLUMN adress TO address;
+-- @calm
+SELECT name FROM branch WHERE branch_id = 1;

@@ -6,3 +6,5 @@
 -- The number of this file is kept; what stood here was withdrawn.
 -- @pending
 CREATE TABLE reminder (reminder_id serial PRIMARY KEY, visit_id bigint NOT NULL, sent_at timestamptz);
+-- @calm
+SELECT count(*) FROM visit;

@@ -13,3 +13,5 @@ BEGIN;
 SET LOCAL lock_timeout = '2s';
 ALTER TABLE vessel ADD COLUMN scrapped smallint;
 COMMIT;
+-- @calm
+INSERT INTO vessel (name, imo) VALUES ('MV New', 9200001);

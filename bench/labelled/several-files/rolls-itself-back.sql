@@ -11,3 +11,5 @@ ROLLBACK;
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE practitioner ADD COLUMN room_id int;
+-- @harm lacks 42703
+SELECT speciality FROM practitioner LIMIT 1;

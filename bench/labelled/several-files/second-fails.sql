@@ -8,3 +8,4 @@ SET lock_timeout = '2s';
 ALTER TABLE patient ADD COLUMN country text;
 -- @pending
 UPDATE pateint SET country = 'SE';
+-- @harm stops 42P01

@@ -8,3 +8,5 @@ INSERT INTO publisher (name) VALUES ('North Press'), ('Harbour Books');
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE title ADD COLUMN publisher_id int REFERENCES publisher;
+-- @calm
+INSERT INTO title (isbn, name, author) VALUES ('979-1', 'New title', 'New author');

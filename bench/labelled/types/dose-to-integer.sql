@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE prescription ALTER COLUMN dose_mg TYPE int USING dose_mg::int;
+-- @harm differs
+SELECT dose_mg::text FROM prescription WHERE prescription_id = 5;

@@ -14,3 +14,7 @@ CREATE VIEW open_visit AS
     SELECT visit_id, patient_id, starts_at FROM visit WHERE state IN ('booked', 'arrived');
 CREATE TRIGGER visit_state_noted AFTER UPDATE OF state ON visit
     FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION note_visit_state();
+-- @harm blocked
+SELECT starts_at FROM visit WHERE visit_id = 9;
+-- @harm differs
+SELECT pg_relation_filenode('visit');

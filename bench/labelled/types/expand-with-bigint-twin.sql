@@ -6,3 +6,5 @@
 SET lock_timeout = '2s';
 ALTER TABLE container ADD COLUMN tare_grams bigint;
 UPDATE container SET tare_grams = tare_kg * 1000::bigint;
+-- @calm
+SELECT sum(tare_kg) FROM container;

@@ -7,3 +7,7 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE loan ALTER COLUMN fine_cents TYPE bigint;
+-- @harm blocked
+SELECT due_on FROM loan WHERE loan_id = 9;
+-- @harm differs
+SELECT pg_relation_filenode('loan');

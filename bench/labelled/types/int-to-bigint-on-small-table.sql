@@ -5,3 +5,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE room ALTER COLUMN floor TYPE bigint;
+-- @calm
+SELECT sum(floor) FROM room;

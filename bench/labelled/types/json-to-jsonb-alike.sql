@@ -5,3 +5,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE patient ALTER COLUMN intake TYPE jsonb;
+-- @calm
+SELECT sum((intake ->> 'height_cm')::int) FROM patient;

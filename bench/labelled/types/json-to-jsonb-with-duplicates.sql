@@ -8,3 +8,5 @@ UPDATE patient SET intake = '{"allergy": "penicillin", "allergy": "nuts"}' WHERE
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE patient ALTER COLUMN intake TYPE jsonb;
+-- @harm differs
+SELECT intake::text LIKE '%penicillin%' FROM patient WHERE patient_id = 8;

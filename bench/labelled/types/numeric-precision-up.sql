@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE consignment ALTER COLUMN declared_value TYPE numeric(16, 2);
+-- @calm
+SELECT pg_relation_filenode('consignment'), sum(declared_value) FROM consignment;

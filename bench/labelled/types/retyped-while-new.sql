@@ -5,3 +5,5 @@
 -- @pending
 CREATE TABLE opening (branch_id int NOT NULL REFERENCES branch, opens_at timestamp(0) NOT NULL);
 ALTER TABLE opening ALTER COLUMN opens_at TYPE timestamptz USING opens_at AT TIME ZONE 'UTC';
+-- @calm
+INSERT INTO branch VALUES (9, 'Field school');

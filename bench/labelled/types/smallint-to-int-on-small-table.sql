@@ -5,3 +5,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE title ALTER COLUMN published TYPE int;
+-- @calm
+SELECT sum(published) FROM title;

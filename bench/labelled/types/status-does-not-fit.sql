@@ -6,3 +6,4 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE consignment ALTER COLUMN status TYPE varchar(4);
+-- @harm stops 22001

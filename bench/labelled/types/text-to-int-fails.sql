@@ -6,3 +6,4 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE pupil ALTER COLUMN card_no TYPE int USING card_no::int;
+-- @harm stops 22P02

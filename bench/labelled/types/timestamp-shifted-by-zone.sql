@@ -6,3 +6,6 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER TABLE consignment ALTER COLUMN booked_at TYPE timestamptz USING booked_at AT TIME ZONE 'Asia/Kuala_Lumpur';
+-- @harm differs
+SET timezone = 'UTC';
+SELECT booked_at::timestamp FROM consignment WHERE consignment_id = 5;

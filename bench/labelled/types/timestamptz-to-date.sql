@@ -7,3 +7,6 @@
 SET lock_timeout = '2s';
 ALTER TABLE audit_note ALTER COLUMN written_at DROP DEFAULT;
 ALTER TABLE audit_note ALTER COLUMN written_at TYPE date;
+-- @harm differs
+SET timezone = 'UTC';
+SELECT count(DISTINCT written_at) FROM audit_note;

@@ -5,3 +5,5 @@
 -- base: library
 -- @pending
 DELETE FROM overdue WHERE due_on < '2025-06-01';
+-- @harm differs
+SELECT count(*) FROM loan;

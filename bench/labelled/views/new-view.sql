@@ -4,3 +4,5 @@
 -- base: clinic
 -- @pending
 CREATE VIEW long_visit AS SELECT visit_id, minutes FROM visit WHERE minutes > 30;
+-- @calm
+SELECT count(*) FROM open_visit;

@@ -7,3 +7,5 @@
 -- @pending
 SET lock_timeout = '2s';
 REFRESH MATERIALIZED VIEW consignment_weight;
+-- @harm blocked
+SELECT weight_kg FROM consignment_weight WHERE consignment_id = 3;

@@ -6,3 +6,5 @@
 -- transaction: no
 -- @pending
 REFRESH MATERIALIZED VIEW CONCURRENTLY consignment_weight;
+-- @calm
+SELECT sum(weight_kg) FROM consignment_weight;

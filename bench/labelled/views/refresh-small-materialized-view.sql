@@ -5,3 +5,5 @@
 -- @pending
 SET lock_timeout = '2s';
 REFRESH MATERIALIZED VIEW consignment_weight;
+-- @calm
+SELECT sum(weight_kg) FROM consignment_weight;

@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER MATERIALIZED VIEW consignment_weight RENAME TO consignment_mass;
+-- @harm fails 42P01
+SELECT weight_kg FROM consignment_weight WHERE consignment_id = 3;

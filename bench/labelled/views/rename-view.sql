@@ -6,3 +6,5 @@
 -- @pending
 SET lock_timeout = '2s';
 ALTER VIEW open_visit RENAME TO pending_visit;
+-- @harm fails 42P01
+SELECT count(*) FROM open_visit;

@@ -5,3 +5,5 @@
 -- base: library
 -- @pending
 UPDATE overdue SET due_on = '2026-12-24';
+-- @harm differs
+SELECT count(DISTINCT due_on) FROM loan WHERE returned_on IS NULL;

@@ -38,7 +38,7 @@ format: $(READY)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(READY)  ## figures as ratios measured in one run; writes bench/results.json
+bench: $(READY)  ## figures as ratios measured in one run, and the labelled set; writes bench/results.json
 	$(BIN)/python bench/run.py
 
 staging-up: $(READY)  ## a small staging host in a container, for the target `staging` (needs root and Docker)

@@ -114,8 +114,15 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write(path: Path, figures: Sequence[Figure], facts: Mapping[str, Any], *, quick: bool) -> None:
-    """Write `results.json`: the figures, and what is needed to judge them."""
+def write(
+    path: Path,
+    figures: Sequence[Figure],
+    facts: Mapping[str, Any],
+    *,
+    quick: bool,
+    labelled: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `results.json`: the figures and what is needed to judge them, and the verdicts on the labelled set."""
     document = {
         "schema": 1,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -123,6 +130,8 @@ def write(path: Path, figures: Sequence[Figure], facts: Mapping[str, Any], *, qu
         "machine": dict(facts),
         "figures": [one.as_document() for one in figures],
     }
+    if labelled is not None:
+        document["labelled"] = dict(labelled)
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 

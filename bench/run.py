@@ -1,4 +1,4 @@
-"""How fast the dry run is, as ratios measured in one run; see README.md beside this file."""
+"""How fast the dry run is, as ratios measured in one run, and how often it is right; see README.md beside this file."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import argparse
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fingerprints
 import idle
+import labelled
 import over_ssh
 import runbook
 from figures import Figure, machine, show, write
 
-PARTS = ("fingerprint", "checklist", "idle", "ssh")
+PARTS = ("fingerprint", "checklist", "idle", "ssh", "labelled")
 
 
 def main() -> None:
-    """Measure, write `results.json`, print the table. Exit status 1 where a bound is missed (never with --quick)."""
+    """Measure, write `results.json`, print the table.
+
+    Exit status 1 where a bound is missed or a verdict is wrong; never with --quick.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small data, one round: does it run at all")
     parser.add_argument("--only", choices=PARTS, action="append", help="one part (may be repeated)")
@@ -30,11 +35,17 @@ def main() -> None:
         for one in _measure(Path(folder), arguments.only or PARTS, quick=arguments.quick, peers=not arguments.no_peers):
             print(f"{one.figure}: {one.ratio:.3f}", flush=True)
             found.append(one)
+    verdicts: dict[str, Any] | None = None
+    if "labelled" in (arguments.only or PARTS):
+        verdicts = labelled.measure(2 if arguments.quick else None)
     facts["load_after"] = machine()["load"]
-    write(arguments.output, found, facts, quick=arguments.quick)
+    write(arguments.output, found, facts, quick=arguments.quick, labelled=verdicts)
     show(found, quick=arguments.quick)
+    if verdicts is not None:
+        labelled.sum_up(verdicts)
     print(f"written to {arguments.output}")
-    if not arguments.quick and any(one.met is False for one in found):
+    missed = any(one.met is False for one in found) or (verdicts is not None and labelled.wrong(verdicts))
+    if not arguments.quick and missed:
         raise SystemExit(1)
 
 

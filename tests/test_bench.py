@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from staging import staging_stand  # noqa: F401 - a fixture
@@ -28,14 +29,14 @@ FIGURES = {
 SSH_FIGURES = {"SSH commands / ssh, multiplexed", "backup and proof over SSH / by hand"}
 
 
-def hold(folder: Path, parts: list[str], figures: set[str]) -> None:
-    """Run these parts quickly, and hold what they write against what is promised."""
+def hold(folder: Path, parts: list[str], figures: set[str]) -> dict[str, Any]:
+    """Run these parts quickly, hold what they write against what is promised, and give it."""
     written = folder / "results.json"
     chosen = [word for part in parts for word in ("--only", part)]
     argv = [sys.executable, str(BENCH / "run.py"), "--quick", "--no-peers", f"--output={written}", *chosen]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    document = json.loads(written.read_text(encoding="utf-8"))
+    document: dict[str, Any] = json.loads(written.read_text(encoding="utf-8"))
     assert (1, True) == (document["schema"], document["quick"])
     assert {"cpu", "cores", "memory_bytes", "system", "python", "load", "load_after"} == set(document["machine"])
     assert figures == {each["figure"] for each in document["figures"]}
@@ -46,12 +47,24 @@ def hold(folder: Path, parts: list[str], figures: set[str]) -> None:
         assert each["samples_ms"]["ours"]
         assert each["samples_ms"]["theirs"]
         assert each["figure"] in " ".join(done.stdout.split()) or "│" in done.stdout
+    return document
 
 
 @pytest.mark.usefixtures("postgres")  # skipped by name where this machine has no server programs
 def test_a_quick_run_writes_every_figure_with_its_bound_and_both_durations(tmp_path):
     """Each figure has a ratio, a bound or none, whether it is met, the milliseconds of both sides, and every sample."""
     hold(tmp_path, ["fingerprint", "checklist", "idle"], FIGURES)
+
+
+@pytest.mark.usefixtures("postgres")
+def test_the_labelled_set_is_part_of_the_results(tmp_path):
+    """A quick run takes two of them and says how many, what is wrong by name, and how long it took."""
+    found = hold(tmp_path, ["labelled"], set())["labelled"]
+    assert 2 == found["migrations"] == found["unsafe"] + found["safe"]
+    assert {"passed", "stopped", "other reason", "untold", "broken"} == set(found["wrong"])
+    assert found["proofs"] >= 2
+    assert [] == found["proofs_failed"]
+    assert found["seconds"] > 0
 
 
 @pytest.mark.usefixtures("postgres")

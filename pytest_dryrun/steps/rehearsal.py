@@ -13,12 +13,14 @@ from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import Change, Finding, Severity, StatementRun, TableComparison
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
+from pytest_dryrun.postgres.catalog.cluster import Cluster, read_cluster
 from pytest_dryrun.postgres.catalog.difference import CatalogChange, difference
 from pytest_dryrun.postgres.catalog.script import as_sql
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.fingerprint import Fingerprint
 from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
 from pytest_dryrun.rehearsal.judge import lint, locks
+from pytest_dryrun.rehearsal.judge.balance import balance
 from pytest_dryrun.rehearsal.judge.columns import column_findings
 from pytest_dryrun.rehearsal.judge.destructive import destructive
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
@@ -107,6 +109,8 @@ def rehearse(
         before = read_catalog(connection)
         sizes = table_sizes(connection)
         sequences = positions(connection)
+    with connect(copies.copy, statement_timeout_s=timeout_s) as connection:
+        shared = read_cluster(connection)
     probed = _touched_first(sizes, pending)
     applying = login.database(name) if login else copies.copy
     watched = _watch(copies.copy, applying, migrations, probed, timeout_s=timeout_s)
@@ -138,7 +142,8 @@ def rehearse(
             destructive=(*moved, *_vanished(tables, changes)),
             notes=watched.notes,
         )
-        return _judged(found, scene, watched, sizes, performance, limits)
+        judged = _judged(found, scene, watched, sizes, performance, limits)
+        return _balanced(judged, scene, shared)
 
 
 def _vanished(tables: Sequence[TableComparison], changes: Sequence[CatalogChange]) -> tuple[Finding, ...]:
@@ -228,6 +233,15 @@ def _judged(
         stalls=verdict.stalls,
         notes=(*found.notes, *verdict.notes),
     )
+
+
+def _balanced(judged: Rehearsal, scene: Scene, shared: Cluster) -> Rehearsal:
+    """Close the ledger over what the judges have found: what nobody lists or reports is reported now."""
+    if judged.failures:
+        return judged
+    reported = (*judged.destructive, *judged.foreign_keys, *judged.safe_defaults, *judged.indexes)
+    rest = balance(scene, shared, read_cluster(scene.copy), reported)
+    return replace(judged, destructive=(*judged.destructive, *rest))
 
 
 def failure_finding(error: MigrationFailed) -> Finding:

@@ -1,0 +1,125 @@
+"""Who may do what: rights taken away or given, in words, told once for all objects that share a cause.
+
+Source: the manual, "Privileges", and the functions `aclexplode` and `acldefault`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from pytest_dryrun.model.values import Finding, Severity
+from pytest_dryrun.postgres.catalog.naming import Naming
+from pytest_dryrun.postgres.catalog.rows import Row
+from pytest_dryrun.rehearsal.judge.accounts import Difference
+from pytest_dryrun.rehearsal.judge.scene import Scene
+from pytest_dryrun.sql.names import bare, parts
+
+FEW = 5
+# Grantee and right.
+Rights = frozenset[tuple[str, str]]
+# The letter by which acldefault knows a kind of object, and the column of its owner.
+_DEFAULTS = {
+    "pg_class": ("r", "relowner"),
+    "pg_database": ("d", "datdba"),
+    "pg_foreign_data_wrapper": ("F", "fdwowner"),
+    "pg_foreign_server": ("S", "srvowner"),
+    "pg_language": ("l", "lanowner"),
+    "pg_largeobject_metadata": ("L", "lomowner"),
+    "pg_namespace": ("n", "nspowner"),
+    "pg_proc": ("f", "proowner"),
+    "pg_tablespace": ("t", "spcowner"),
+    "pg_type": ("T", "typowner"),
+}
+_RIGHTS = """
+SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' WHEN a.grantee = ANY (%(owners)s::oid[]) THEN 'its owner'
+            ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+       a.privilege_type || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+  FROM aclexplode(coalesce(%(acl)s::aclitem[],
+         CASE WHEN %(letter)s <> '' THEN acldefault(%(letter)s::"char", %(owner)s::oid) END)) a
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One right that one grantee has gained or lost on one object."""
+
+    given: bool
+    kind: str
+    identity: str
+    grantee: str
+    right: str
+
+
+def rights(connection: psycopg.Connection[Any], table: str, row: Row, other: Row | None = None) -> Rights:
+    """Grantee and right for each right in a row; what no list says is the default.
+
+    The owner's own are told as such, be it the owner of this row or of the `other` that it is compared with: a new
+    owner takes over what the old one could do.
+    """
+    letter, owner = _DEFAULTS.get(table, ("", ""))
+    if table == "pg_class" and row["relkind"] == "S":
+        letter = "s"
+    acl = next((value for name, value in row.items() if name.endswith("acl")), None)
+    both = [side[owner] for side in (row, other or row) if owner]
+    values = {"acl": acl, "letter": letter, "owner": row.get(owner), "owners": both}
+    return frozenset(connection.execute(_RIGHTS, values).fetchall())
+
+
+def changed_rights(
+    connection: psycopg.Connection[Any], naming: Naming, differences: Iterable[tuple[Difference, bool]]
+) -> list[Right]:
+    """Every right gained or lost; what is gained is left out where the flag says that it is listed already."""
+    found = []
+    for item, listed in differences:
+        was, now = item.row.old, item.row.new
+        old = rights(connection, item.row.table, was, now) if was else frozenset()
+        new = rights(connection, item.row.table, now, was) if now else frozenset()
+        name = naming.row(item.row.table, item.row.row, item.address)
+        found += [Right(False, name.kind, name.identity, *one) for one in sorted(old - new)]
+        if not listed:
+            found += [Right(True, name.kind, name.identity, *one) for one in sorted(new - old)]
+    return found
+
+
+def privilege_findings(scene: Scene, found: Sequence[Right]) -> tuple[Finding, ...]:
+    """One warning for each set of rights that one grantee lost, or gained, on objects of one kind."""
+    objects: dict[tuple[bool, str, str, str], dict[str, None]] = defaultdict(dict)
+    for one in found:
+        objects[one.given, one.kind, one.grantee, one.right][one.identity] = None
+    together: dict[tuple[tuple[bool, str, str], tuple[str, ...]], list[str]] = defaultdict(list)
+    for (given, kind, grantee, right), names in objects.items():
+        together[(given, kind, grantee), tuple(names)].append(right)
+    return tuple(_finding(scene, *key, lines) for key, lines in together.items())
+
+
+def _finding(scene: Scene, cause: tuple[bool, str, str], names: tuple[str, ...], rights: Sequence[str]) -> Finding:
+    given, kind, grantee = cause
+    named = [bare(part) for part in parts(names[0].split("(", maxsplit=1)[0])]
+    place = scene.find([named[-1]], ["grant" if given else "revoke", "owner", "privileges", "update"])
+    many = f"{kind} {names[0]}" if len(names) == 1 else f"{len(names)} objects ({kind} {', '.join(names[:FEW])}"
+    if len(names) > 1:
+        many += ", ...)" if len(names) > FEW else ")"
+    verb, remedy = (
+        ("gets", "Make sure that this was meant") if given else ("loses", "Make sure that nobody needs it any more")
+    )
+    who = "Its owner" if grantee == "its owner" else f"Role {grantee}" if grantee != "PUBLIC" else grantee
+    text = f"{who} {verb} {', '.join(rights)} on {many}; done {place}. {remedy}."
+    relation = names[0] if kind in _RELATIONS else None
+    return Finding(
+        "privileges-changed",
+        Severity.WARNING,
+        text,
+        place.migration,
+        place.line,
+        relation,
+        {"grantee": grantee, "rights": list(rights), "given": given, "objects": list(names[:50]), "count": len(names)},
+        object=None if relation else names[0],
+    )
+
+
+_RELATIONS = ("table", "view", "materialized view", "foreign table", "sequence")

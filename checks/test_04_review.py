@@ -17,7 +17,7 @@ def test_schema_diff(rehearsal, prisma_diff, record):
     if prisma_diff is not None:
         record.fact("Difference as Prisma sees it", str(prisma_diff))
     record.note(rehearsal.advice)
-    record.judge(rehearsal.failures)
+    record.judge((*rehearsal.failures, *rehearsal.undone))
 
 
 @check("no-destructive-operations", criterion="no-data-loss")

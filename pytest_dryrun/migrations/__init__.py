@@ -49,15 +49,26 @@ class Observer(Protocol):
     """Watches an apply on a disposable copy, statement by statement."""
 
     def connected(self, connection: psycopg.Connection[Any]) -> None:
-        """The migrating session is open; it must not be used for queries later than this call."""
+        """The migrating session is open.
+
+        While a transaction is open in it, the observer may ask it what the catalogs and statistics say, and no more:
+        nothing that a migration could notice.
+        """
         ...
 
-    def before(self, migration: str, statement: Statement) -> None:
-        """The statement is sent next."""
+    def before(self, migration: str, statement: Statement, *, alone: bool = False) -> None:
+        """The statement is sent next; `alone` in a transaction that was begun for it and ends after `after`.
+
+        The same statement once more means that it was refused in such a transaction and is sent without one.
+        """
         ...
 
     def after(self, migration: str, statement: Statement, duration_ms: float) -> None:
         """The statement ended, well or not."""
+        ...
+
+    def ended(self, migration: str) -> None:
+        """The script's last statement ended well; its transaction may still be open."""
         ...
 
 

@@ -12,9 +12,11 @@ from pytest_dryrun.migrations import Observer
 from pytest_dryrun.migrations.migrating import LimitReached, QueryFailed, Session
 from pytest_dryrun.model.errors import MigrationFailed
 from pytest_dryrun.model.scripts import Migration, Statement
-from pytest_dryrun.sql.statements import has_transaction_control
+from pytest_dryrun.sql.statements import has_transaction_control, same_in_transaction
 
 _UNDONE = "Postgres undid everything this migration had done."
+# active_sql_transaction (CONCURRENTLY, VACUUM), invalid_transaction_termination (a COMMIT inside a DO block).
+_REFUSED_IN_TRANSACTION = frozenset({"25001", "2D000"})
 _UNSURE = "What it committed before it failed is still there."
 
 
@@ -109,9 +111,35 @@ def _send_each(
             with _watched(observer, migration, rest), _named(session, migration, rest):
                 session.script(rest.sql)
             return _disagrees(migration)
-        with _watched(observer, migration, statement), _named(session, migration, statement):
-            session.script(statement.sql)
+        if observer is not None and session.idle and same_in_transaction(statement):
+            _send_alone(session, migration, observer, statement)
+        else:
+            with _watched(observer, migration, statement), _named(session, migration, statement):
+                session.script(statement.sql)
+    if observer is not None:
+        observer.ended(migration.name)
     return ""
+
+
+def _send_alone(session: Session, migration: Migration, observer: Observer, statement: Statement) -> None:
+    """Send a statement in a transaction of its own that stays open while the observer looks; it comes to the same.
+
+    What Postgres refuses there, or what ends transactions itself, is rolled back and sent as it is.
+    """
+    with _named(session, migration, statement):
+        session.script("BEGIN")
+        try:
+            with _watched(observer, migration, statement, alone=True):
+                session.script(statement.sql)
+        except QueryFailed as failure:
+            if failure.error.sqlstate not in _REFUSED_IN_TRANSACTION:
+                raise
+        else:
+            session.script("COMMIT")
+            return
+        session.roll_back()
+        with _watched(observer, migration, statement):
+            session.script(statement.sql)
 
 
 def _from_line(migration: Migration, statement: Statement) -> Statement:
@@ -126,11 +154,13 @@ def _from_line(migration: Migration, statement: Statement) -> Statement:
 
 
 @contextmanager
-def _watched(observer: Observer | None, migration: Migration, statement: Statement) -> Iterator[None]:
+def _watched(
+    observer: Observer | None, migration: Migration, statement: Statement, *, alone: bool = False
+) -> Iterator[None]:
     if observer is None or not statement.sql.strip():
         yield
         return
-    observer.before(migration.name, statement)
+    observer.before(migration.name, statement, alone=alone)
     began = time.perf_counter()
     try:
         yield

@@ -120,7 +120,7 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Rows a statement read from one relation by sequential scans."""
+    """Rows a statement read from one relation, through its indexes too."""
 
     relation: str
     rows: int
@@ -128,7 +128,10 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class StatementRun:
-    """What one statement of a migration did on the copy; `line` is 1-based in the migration's file."""
+    """What one statement of a migration did on the copy; `line` is 1-based in the migration's file.
+
+    `count` consecutive statements of one shape are one: the first one's line and text, their durations added up.
+    """
 
     migration: str
     line: int
@@ -140,6 +143,7 @@ class StatementRun:
     dropped: tuple[str, ...] = ()
     read_stall_ms: float = 0.0
     write_stall_ms: float = 0.0
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

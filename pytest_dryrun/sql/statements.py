@@ -56,6 +56,12 @@ _ALONE_TAGS = {
     "VACUUM", "ALTER SYSTEM", "CREATE DATABASE", "DROP DATABASE", "CREATE TABLESPACE", "DROP TABLESPACE",
     "CREATE SUBSCRIPTION", "DROP SUBSCRIPTION",
 }  # fmt: skip
+_SAME_IN_TRANSACTION = {
+    "CREATE", "ALTER", "DROP", "COMMENT", "GRANT", "REVOKE", "TRUNCATE", "CLUSTER", "REFRESH", "REINDEX", "SELECT",
+    "INSERT", "UPDATE", "DELETE", "MERGE", "DO", "CALL", "EXECUTE", "ANALYZE", "IMPORT", "SECURITY",
+    "REASSIGN", "EXPLAIN",
+}  # fmt: skip
+_ENDS_TRANSACTION = re.compile(r"\b(COMMIT|ROLLBACK)\b", re.IGNORECASE)
 _CONCURRENT_TAGS = {"CREATE INDEX", "DROP INDEX", "REINDEX", "ALTER TABLE"}
 
 
@@ -107,6 +113,17 @@ def refuses_transaction(statement: Statement) -> bool:
     return "CONCURRENTLY" in words[:4] or (
         statement.tag == "REINDEX" and {"DATABASE", "SYSTEM", "SCHEMA"} & set(words[:4]) != set()
     )
+
+
+def same_in_transaction(statement: Statement) -> bool:
+    """Tell whether this statement, sent alone, comes to the same between BEGIN and COMMIT, as far as words tell.
+
+    What Postgres refuses there (SQLSTATE 25001, 2D000) has to be sent again without; what could have an effect before
+    it is refused is none.
+    """
+    if statement.tag.split(" ")[0] not in _SAME_IN_TRANSACTION or refuses_transaction(statement):
+        return False
+    return statement.tag not in {"DO", "CALL"} or _ENDS_TRANSACTION.search(statement.sql) is None
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_dryrun.config import Performance, Stalls
 from pytest_dryrun.migrations import Deployment, Migrations
-from pytest_dryrun.model.errors import MigrationFailed
+from pytest_dryrun.model.errors import MigrationFailed, TargetUnusable
 from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import Change, Finding, Severity, StatementRun, TableComparison
 from pytest_dryrun.postgres import databases
@@ -26,9 +26,11 @@ from pytest_dryrun.rehearsal.judge.destructive import destructive
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.rehearsal.judge.sequences import positions, set_back
+from pytest_dryrun.rehearsal.judge.undone import undone
 from pytest_dryrun.rehearsal.judge.violations import VIOLATIONS, violations
 from pytest_dryrun.rehearsal.observe import stalls
 from pytest_dryrun.rehearsal.observe.attribution import attribute
+from pytest_dryrun.rehearsal.observe.folding import fold
 from pytest_dryrun.rehearsal.observe.observation import Observed
 from pytest_dryrun.rehearsal.observe.recorder import Recorder
 from pytest_dryrun.steps.comparing import compare_tables
@@ -52,6 +54,7 @@ class Rehearsal:
     statements: tuple[StatementRun, ...]
     tables: tuple[TableComparison, ...]
     failures: tuple[Finding, ...]
+    undone: tuple[Finding, ...] = ()
     advice: tuple[Finding, ...] = ()
     destructive: tuple[Finding, ...] = ()
     foreign_keys: tuple[Finding, ...] = ()
@@ -133,7 +136,7 @@ def rehearse(
             after=after,
             changes=changes,
             diff_sql=as_sql(changes),
-            statements=tuple(item.run for item in watched.observed),
+            statements=fold(item.run for item in watched.observed),
             tables=tables,
             failures=(*_failures(watched.error, scene), *_unapplied(watched.deployment, pending)),
             advice=lint.lint(pending, version_num=before.version_num, in_transaction=in_transaction),
@@ -189,6 +192,7 @@ def _watch(
             except MigrationFailed as failure:
                 error = failure
             duration_ms = (time.perf_counter() - began) * 1000
+            _stopped(probes, failed=error is not None)
         recorder.remove()
         observed = attribute(recorder.observed(), probes.waits())
         trouble = recorder.trouble
@@ -200,6 +204,15 @@ def _watch(
     if deployment is not None:
         notes += deployment.warnings
     return _Watched(deployment, error, duration_ms, observed, probes.longest(), tuple(notes), trouble)
+
+
+def _stopped(probes: stalls.StallProbes, *, failed: bool) -> None:
+    """End the probes; that they broke down says nothing more where the migration failed, and may be its doing."""
+    try:
+        probes.stop()
+    except TargetUnusable:
+        if not failed:
+            raise
 
 
 def _judged(
@@ -226,6 +239,7 @@ def _judged(
     )
     return replace(
         found,
+        undone=undone(watched.observed, scene.migrations),
         destructive=(*found.destructive, *destructive(scene)),
         foreign_keys=foreign_keys(scene),
         safe_defaults=(*column_findings(scene), *verdict.safe_defaults, *unseen),
@@ -301,10 +315,10 @@ def _unapplied(deployment: Deployment | None, pending: Sequence[Migration]) -> t
 
 
 def table_sizes(connection: object) -> dict[str, tuple[int, int]]:
-    """Rows (as ANALYZE counted them) and bytes of every ordinary table outside the system's schemas."""
+    """Rows (as ANALYZE counted them) and bytes of every table and materialized view outside the system's schemas."""
     rows = connection.execute(  # type: ignore[attr-defined]
         "SELECT format('%I.%I', n.nspname, c.relname), greatest(c.reltuples, 0)::bigint, pg_table_size(c.oid)"
-        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p')"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'm')"
         " AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pytest_dryrun')"
         " AND n.nspname !~ '^pg_(toast|temp)'"
     ).fetchall()

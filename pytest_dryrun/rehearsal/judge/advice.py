@@ -12,12 +12,17 @@ STALL = "Split the migration so that no long work happens between taking this lo
 
 def rewrite(sql: str) -> str:
     """How to get there without writing the table anew."""
+    if re.search(r"\bREFRESH\s+MATERIALIZED\b", sql, re.IGNORECASE):
+        return (
+            "Write instead: REFRESH MATERIALIZED VIEW CONCURRENTLY; it needs a unique index on the view, and readers "
+            "go on meanwhile."
+        )
     if re.search(r"\bDEFAULT\b|\bSERIAL\b|\bGENERATED\b|\bBIGSERIAL\b", sql, re.IGNORECASE):
         return (
             "Write instead: add the column without that default, set the default in a second statement, "
             "fill old rows in batches, then make it NOT NULL."
         )
-    if re.match(r"\s*(VACUUM|CLUSTER)\b", sql, re.IGNORECASE):
+    if re.search(r"\bVACUUM\b|\bCLUSTER\b(?!\s+ON\b)", sql, re.IGNORECASE):
         return "Keep it out of the migration; plain VACUUM, or a tool that repacks online, locks nobody out."
     return (
         "Write instead: add a new column, write to both, fill old rows in batches, switch the application over, "

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal.judge import advice
-from pytest_dryrun.rehearsal.judge.yardstick import TELLING_ROWS, Yardstick, milliseconds, those_waiting
+from pytest_dryrun.rehearsal.judge.yardstick import (
+    BIG_TABLE_ROWS,
+    TELLING_ROWS,
+    Yardstick,
+    milliseconds,
+    those_waiting,
+)
+from pytest_dryrun.rehearsal.observe.events import UNREPORTED
 from pytest_dryrun.rehearsal.observe.expectations import Expectation, expect, resolve
 from pytest_dryrun.rehearsal.observe.observation import STOP_READERS, STOP_WRITERS, Command, Held, Observed
 from pytest_dryrun.rehearsal.observe.placement import place, text_lock_timeout_ms, unseen
@@ -68,24 +75,24 @@ def judge(
     safe: list[Finding] = []
     indexes: list[Finding] = []
     stalls: list[Finding] = []
+    grows = _grows(placed)
     for position, one in enumerate(placed):
         where = Location(one.run.migration or None, one.run.line or None, one.run.sql)
         for command in one.commands:
             safe.extend(_rewritten(bench, where, command))
             safe.extend(_scanned(bench, where, command, one.acquired))
             indexes.extend(_indexes(bench, where, command))
-        told = {rewrite for command in one.commands for rewrite in command.rewrites}
-        safe.extend(
-            _rewrite(bench, where, rewrite.relation, rewrite.reason, one.run.duration_ms)
-            for rewrite in one.rewrites
-            if rewrite not in told and bench.holds_rows(rewrite.relation)
-        )
-        if not one.commands and not one.rewrites:
+        unmeasured = one.tag == UNREPORTED
+        ms = None if unmeasured else one.run.duration_ms
+        safe.extend(_silent(bench, where, one, ms))
+        safe.extend(_read(bench, where, one))
+        indexes.extend(_rebuilt(bench, where, one, ms))
+        if not one.looked and not one.commands and not one.rewrites and not one.rebuilt:
             by_words = _by_words(bench, where, one.run.duration_ms, one.acquired)
             safe.extend(finding for finding in by_words if finding.rule != "index-blocks-writes")
             indexes.extend(finding for finding in by_words if finding.rule == "index-blocks-writes")
         safe.extend(_queue(bench, where, one, migrations, lock_queue))
-        stalls.extend(_stalls(bench, where, one, grows=_grows(placed[position:], one)))
+        stalls.extend(_stalls(bench, where, one, grows=grows[position]))
     seen = {(finding.rule, finding.table) for finding in (*safe, *indexes)}
     for where in unseen(placed, migrations):
         words = [*_by_words(bench, where, None), *_queue_by_words(bench, where, migrations, lock_queue)]
@@ -99,6 +106,40 @@ def _rewritten(bench: Yardstick, where: Location, command: Command) -> Iterator[
     for rewrite in command.rewrites:
         if bench.holds_rows(rewrite.relation):
             yield _rewrite(bench, where, rewrite.relation, rewrite.reason, command.duration_ms)
+
+
+def _silent(bench: Yardstick, where: Location, one: Observed, ms: float | None) -> Iterator[Finding]:
+    """Find rewrites that no event reported: a new file told."""
+    told = {rewrite for command in one.commands for rewrite in command.rewrites}
+    for rewrite in one.rewrites:
+        if rewrite not in told and bench.holds_rows(rewrite.relation):
+            yield _rewrite(bench, where, rewrite.relation, rewrite.reason, ms)
+
+
+def _rebuilt(bench: Yardstick, where: Location, one: Observed, ms: float | None) -> Iterator[Finding]:
+    """Find indexes that were built anew, by their new files."""
+    modes = {lock.relation: lock.mode for lock in one.run.locks}
+    for index, table in one.rebuilt.items():
+        if bench.holds_rows(table):
+            mode = modes.get(table, "")
+            yield _build(bench, where, table, index=index, mode=mode if mode in STOP_WRITERS else "ShareLock", ms=ms)
+
+
+def _read(bench: Yardstick, where: Location, one: Observed) -> Iterator[Finding]:
+    """Find rows that a query, DML or a function read under a lock that keeps writers out.
+
+    A few rows found by an index take no longer on a larger table: it must be half of them, or very many.
+    """
+    modes = {lock.relation: lock.mode for lock in one.run.locks}
+    fresh = {lock.relation for lock in one.acquired}
+    done = {*(rewrite.relation for rewrite in one.rewrites), *one.rebuilt.values()}
+    done.update(table for command in one.commands for table in command.indexed.values())
+    for table, rows in one.read.items():
+        mode = modes.get(table, "")
+        if table in done or mode not in STOP_WRITERS or not bench.holds_rows(table):
+            continue
+        if rows * 2 >= bench.tables[table][0] or rows * bench.scale >= BIG_TABLE_ROWS:
+            yield _scan(bench, where, table, mode=mode, rows=rows, ms=one.run.duration_ms, earlier=table not in fresh)
 
 
 def _rewrite(
@@ -286,16 +327,23 @@ def _stalls(bench: Yardstick, where: Location, one: Observed, *, grows: bool) ->
             )
 
 
-def _grows(following: Sequence[Observed], one: Observed) -> bool:
-    """Tell whether anything that ran from here to the commit takes longer on a larger table; unknown statements do."""
-    same = [other for other in following if other.transaction == one.transaction]
-    for other in same:
-        if other.rewrites or any(command.read or command.indexed for command in other.commands):
-            return True
-        verb = (other.run.sql.split() or [""])[0].upper().rstrip(";")
-        if not other.commands and verb not in _CONSTANT_TIME:
-            return True
-    return False
+def _grows(placed: Sequence[Observed]) -> list[bool]:
+    """Tell of each statement whether anything that ran from there to the commit takes longer on a larger table."""
+    found: list[bool] = []
+    following: Observed | None = None
+    for one in reversed(placed):
+        same = following is not None and following.transaction == one.transaction
+        found.append(_takes_longer(one) or (same and found[-1]))
+        following = one
+    return found[::-1]
+
+
+def _takes_longer(one: Observed) -> bool:
+    """Tell whether this statement takes longer on a larger table; an unknown one does."""
+    if one.rewrites or one.rebuilt or any(command.read or command.indexed for command in one.commands):
+        return True
+    verb = (one.run.sql[:200].split() or [""])[0].upper().rstrip(";")
+    return not one.commands and verb not in _CONSTANT_TIME
 
 
 def _notes(bench: Yardstick, findings: Iterable[Finding]) -> tuple[str, ...]:

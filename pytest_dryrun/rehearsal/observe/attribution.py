@@ -21,8 +21,9 @@ def attribute(observed: Sequence[Observed], waits: Iterable[Wait]) -> tuple[Obse
     added.
     """
     collected: dict[int, list[Wait]] = {}
+    spans = _spans(observed)
     for wait in waits:
-        collected.setdefault(_culprit(observed, wait), []).append(wait)
+        collected.setdefault(_culprit(observed, spans, wait), []).append(wait)
     if _NOBODY in collected:
         collected[len(observed)] = lost = collected.pop(_NOBODY)
         run = StatementRun("", 0, "(no statement was seen at that time)", 0.0)
@@ -41,9 +42,8 @@ def attribute(observed: Sequence[Observed], waits: Iterable[Wait]) -> tuple[Obse
     return tuple(result)
 
 
-def _culprit(observed: Sequence[Observed], wait: Wait) -> int:
+def _culprit(observed: Sequence[Observed], spans: Sequence[tuple[float, float]], wait: Wait) -> int:
     stopping = STOP_READERS if wait.kind == "read" else STOP_WRITERS
-    spans = [_span(observed, position) for position in range(len(observed))]
     overlapping = [
         (position, min(end_s, wait.ended_s) - max(start_s, wait.started_s))
         for position, (start_s, end_s) in enumerate(spans)
@@ -56,10 +56,13 @@ def _culprit(observed: Sequence[Observed], wait: Wait) -> int:
     return max(overlapping, key=lambda entry: entry[1])[0] if overlapping else _NOBODY
 
 
-def _span(observed: Sequence[Observed], position: int) -> tuple[float, float]:
-    """Measure a statement's time: to the end of its transaction, that is until something else begins."""
-    last = position
-    while last + 1 < len(observed) and observed[last + 1].transaction == observed[position].transaction:
-        last += 1
-    end_s = observed[last + 1].started_s if last + 1 < len(observed) else float("inf")
-    return observed[position].started_s, max(end_s, observed[position].ended_s)
+def _spans(observed: Sequence[Observed]) -> list[tuple[float, float]]:
+    """Measure the statements' times: to the end of the transaction, that is until something else begins."""
+    spans: list[tuple[float, float]] = []
+    end_s, following = float("inf"), None
+    for one in reversed(observed):
+        if following is not None and one.transaction != following.transaction:
+            end_s = following.started_s
+        spans.append((one.started_s, max(end_s, one.ended_s)))
+        following = one
+    return spans[::-1]

@@ -6,6 +6,10 @@ Sources: PostgreSQL manual, "Event Triggers", "Event Trigger Functions", "Error 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import psycopg
 from psycopg import sql
 
@@ -34,6 +38,7 @@ DECLARE
         'transaction', extract(epoch FROM transaction_timestamp())::text);
 BEGIN
     BEGIN
+        said := said || jsonb_build_object('xid', pg_current_xact_id_if_assigned()::text);
         IF TG_EVENT IN ('ddl_command_start', 'ddl_command_end') THEN
             said := said || jsonb_build_object(
                 'lock_timeout_ms', (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::int8,
@@ -63,7 +68,15 @@ BEGIN
                 'objects', (SELECT coalesce(jsonb_agg(jsonb_build_array(
                             o.objid::int8, o.object_type, o.object_identity, i.indrelid::int8)), '[]')
                     FROM pg_event_trigger_ddl_commands() o LEFT JOIN pg_index i
-                        ON i.indexrelid = o.objid AND o.classid = 'pg_class'::regclass));
+                        ON i.indexrelid = o.objid AND o.classid = 'pg_class'::regclass),
+                'indexes', (WITH RECURSIVE built AS (
+                        SELECT o.objid AS oid FROM pg_event_trigger_ddl_commands() o
+                        WHERE o.classid = 'pg_class'::regclass
+                        UNION SELECT h.inhrelid FROM pg_inherits h JOIN built ON h.inhparent = built.oid)
+                    SELECT coalesce(jsonb_agg(jsonb_build_array(c.oid::int8,
+                            quote_ident(n.nspname) || '.' || quote_ident(c.relname), i.indrelid::int8)), '[]')
+                    FROM built JOIN pg_class c ON c.oid = built.oid JOIN pg_index i ON i.indexrelid = c.oid
+                    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'i'));
         ELSIF TG_EVENT = 'sql_drop' THEN
             said := said || jsonb_build_object(
                 'dropped', (SELECT coalesce(
@@ -88,29 +101,73 @@ SET log_min_error_statement = panic SET log_error_verbosity = terse"""
 _TO_CLIENT = "SET client_min_messages = notice"
 
 
-def create(connection: psycopg.Connection[tuple[object, ...]], token: str, *, to_log: bool) -> None:
-    """Create schema, function and triggers; `token` opens every line so that nothing else is taken for a report."""
-    connection.execute("CREATE SCHEMA pytest_dryrun")
-    connection.execute(
-        sql.SQL(_FUNCTION).format(
-            settings=sql.SQL(_TO_LOG if to_log else _TO_CLIENT),
-            level=sql.SQL("LOG" if to_log else "NOTICE"),
-            token=sql.Literal(token),
-        )
-    )
-    for event in EVENTS:
+def create(connection: psycopg.Connection[Any], token: str, *, to_log: bool) -> frozenset[tuple[object, ...]]:
+    """Create schema, function and triggers, and return their state as `standing` tells it.
+
+    `token` opens every line so that nothing else is taken for a report. They fire ALWAYS: with
+    `session_replication_role = replica` too.
+    """
+    with _unheard(connection):
+        connection.execute("CREATE SCHEMA pytest_dryrun")
         connection.execute(
-            sql.SQL("CREATE EVENT TRIGGER {} ON {} EXECUTE FUNCTION pytest_dryrun.observe()").format(
-                sql.Identifier(f"pytest_dryrun_{event}"), sql.SQL(event)
+            sql.SQL(_FUNCTION).format(
+                settings=sql.SQL(_TO_LOG if to_log else _TO_CLIENT),
+                level=sql.SQL("LOG" if to_log else "NOTICE"),
+                token=sql.Literal(token),
             )
         )
+        for event in EVENTS:
+            name = sql.Identifier(f"pytest_dryrun_{event}")
+            connection.execute(
+                sql.SQL("CREATE EVENT TRIGGER {} ON {} EXECUTE FUNCTION pytest_dryrun.observe()").format(
+                    name, sql.SQL(event)
+                )
+            )
+            connection.execute(sql.SQL("ALTER EVENT TRIGGER {} ENABLE ALWAYS").format(name))
+    return standing(connection)
 
 
-def drop(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+def standing(connection: psycopg.Connection[Any]) -> frozenset[tuple[object, ...]]:
+    """Read the triggers with all that decides what they do: it must be the same at the end as it was at the beginning.
+
+    Whoever dropped one and created it again gave it another oid.
+    """
+    rows = connection.execute(
+        "SELECT e.oid::int8, e.evtname::text, e.evtenabled::text, e.evttags::text, p.oid::int8,"
+        " md5(concat_ws(chr(1), p.prosrc, p.proconfig::text, p.prosecdef::text, p.proowner::text, p.prolang::text))"
+        " FROM pg_event_trigger e LEFT JOIN pg_proc p ON p.oid = e.evtfoid WHERE e.evtname LIKE 'pytest\\_dryrun\\_%'"
+    )
+    return frozenset(rows)
+
+
+def drop(connection: psycopg.Connection[Any]) -> None:
     """Drop all of it, triggers first; what is not there is no trouble."""
     for event in EVENTS:
         connection.execute(sql.SQL("DROP EVENT TRIGGER IF EXISTS {}").format(sql.Identifier(f"pytest_dryrun_{event}")))
-    connection.execute("DROP SCHEMA IF EXISTS pytest_dryrun CASCADE")
+    with _unheard(connection):
+        connection.execute("DROP SCHEMA IF EXISTS pytest_dryrun CASCADE")
+
+
+@contextmanager
+def _unheard(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Keep the application's own event triggers from firing for what the recorder does, inside one transaction.
+
+    `session_replication_role = replica` stops those that are simply enabled (superusers only, so no ordinary session
+    can do the same); the others are disabled and enabled again, which itself fires none.
+    """
+    with connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")
+        others = connection.execute(
+            "SELECT evtname::text, evtenabled::text FROM pg_event_trigger"
+            " WHERE evtenabled IN ('A', 'R') AND evtname NOT LIKE 'pytest\\_dryrun\\_%'"
+        ).fetchall()
+        change = sql.SQL("ALTER EVENT TRIGGER {} {}")
+        for name, _ in others:
+            connection.execute(change.format(sql.Identifier(name), sql.SQL("DISABLE")))
+        yield
+        for name, enabled in others:
+            how = "ENABLE ALWAYS" if enabled == "A" else "ENABLE REPLICA"
+            connection.execute(change.format(sql.Identifier(name), sql.SQL(how)))
 
 
 def rewrite_reason(bits: int) -> str:

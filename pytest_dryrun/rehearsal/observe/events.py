@@ -2,54 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pytest_dryrun.model.values import Lock, Scan, StatementRun
 from pytest_dryrun.rehearsal.observe.event_triggers import SCHEMA, rewrite_reason
 from pytest_dryrun.rehearsal.observe.expectations import expect, resolve, words
 from pytest_dryrun.rehearsal.observe.lock_timeout import LockTimeout
-from pytest_dryrun.rehearsal.observe.observation import Command, Held, Observed, Rewrite, strength, strongest
-
-Event = Mapping[str, Any]
+from pytest_dryrun.rehearsal.observe.observation import (
+    STOP_READERS,
+    STOP_WRITERS,
+    Command,
+    Held,
+    Observed,
+    Rewrite,
+    strength,
+    strongest,
+)
+from pytest_dryrun.rehearsal.observe.windows import Changed, Event, Relation, Window
 
 INDEX_KINDS = frozenset({"i", "I"})
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """One relation as the catalog named it before the rehearsal: qualified and quoted; `table` is an index's table."""
-
-    name: str
-    kind: str
-    table: str
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One statement as the observer saw it from outside.
-
-    `before_clock` and `after_clock` are the server's clock (epoch seconds), `started_s` and `ended_s` ours.
-    `transaction` is its start time as the server spells it while it is still open after the statement, else `""`;
-    `locks` are then the locks it held, as oid and mode. `rewritten` are oids whose file changed.
-    `lock_timeout_ms` is what the session started with.
-    """
-
-    migration: str
-    sql: str
-    line: int
-    tag: str
-    duration_ms: float
-    pid: int
-    before_clock: float
-    after_clock: float
-    started_s: float
-    ended_s: float
-    transaction: str = ""
-    locks: tuple[tuple[int, str], ...] = ()
-    rewritten: tuple[int, ...] = ()
-    lock_timeout_ms: int | None = None
+# What tells of a new file that no event reported, where nobody stepped through the files.
+UNREPORTED = "unreported"
 
 
 class Naming:
@@ -57,6 +32,8 @@ class Naming:
 
     def __init__(self, before: Mapping[int, Relation], events: Iterable[Event]) -> None:
         self.before = before
+        self.known = {relation.name: relation for relation in before.values()}
+        self.built: set[int] = set()
         self.seen: dict[int, Relation] = {}
         for event in events:
             for oid, _, name, kind in event.get("locks", ()):
@@ -91,7 +68,9 @@ class Naming:
         return tuple(sorted(held, key=lambda lock: lock.relation))
 
 
-def commands(events: Sequence[Event], names: Naming) -> tuple[tuple[Event, Command], ...]:
+def commands(
+    events: Sequence[Event], names: Naming, aborted: frozenset[str] = frozenset()
+) -> tuple[tuple[Event, Command], ...]:
     """Pair starts and ends of DDL commands of one session; a command that never ended left nothing to tell.
 
     Each is returned with the event that ended it. A DROP INDEX CONCURRENTLY and its kind have a start in another
@@ -109,27 +88,33 @@ def commands(events: Sequence[Event], names: Naming) -> tuple[tuple[Event, Comma
                 if candidate["tag"] == event["tag"]:
                     start, inside = candidate, inner
                     break
-            done.append((event, _command(start, inside, event, names)))
+            done.append((event, _command(start, inside, event, names, aborted)))
         elif open_starts:
             open_starts[-1][1].append(event)
     return tuple(done)
 
 
-def _command(start: Event, inside: Sequence[Event], end: Event, names: Naming) -> Command:
+def _command(start: Event, inside: Sequence[Event], end: Event, names: Naming, aborted: frozenset[str]) -> Command:
     earlier = start.get("rows", {})
     read: dict[str, int] = {}
     for oid, counts in end.get("rows", {}).items():
         rows = int(counts[0]) - int(earlier.get(oid, (0,))[0])
         if rows > 0:
             read[names(int(oid)).name] = rows
+    # An index of a partitioned table has no rows of its own; its leaves have, unless they were there already.
+    again = end["tag"] == "REINDEX"
     indexed = {
-        identity: names(table).name for _, kind, identity, table in end.get("objects", ()) if kind == "index" and table
+        identity: names(table).name
+        for oid, identity, table in end.get("indexes", ())
+        if again or (oid not in names.before and oid not in names.built)
     }
+    names.built.update(oid for oid, *_ in end.get("indexes", ()))
+    objects = tuple(identity for _, _, identity, _ in end.get("objects", ()))
     # DROP INDEX CONCURRENTLY ends with a lock on an index that no query uses any more.
     gone = {oid for event in inside for oid, kind, _ in event.get("dropped", ()) if kind == "index"}
     return Command(
         tag=end["tag"],
-        objects=tuple(identity for _, _, identity, _ in end.get("objects", ())),
+        objects=objects,
         indexed=indexed,
         unindexed={
             identity: names(oid).table
@@ -147,70 +132,157 @@ def _command(start: Event, inside: Sequence[Event], end: Event, names: Naming) -
         locks=names.held((oid, mode) for oid, mode, *_ in end.get("locks", ()) if oid not in gone),
         duration_ms=max(0.0, (end["clock"] - start["clock"]) * 1000),
         lock_timeout_ms=int(end.get("lock_timeout_ms", start.get("lock_timeout_ms", 0))),
+        undone=end.get("xid") in aborted and not (objects and all(name.startswith("pg_temp") for name in objects)),
     )
 
 
+class _BySession:
+    """Events of each session in the order of their clocks, found by a window's bounds."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self._events: dict[int, list[Event]] = {}
+        for event in events:
+            self._events.setdefault(event["pid"], []).append(event)
+        for own in self._events.values():
+            own.sort(key=lambda event: event["clock"])
+        self._clocks = {pid: [event["clock"] for event in own] for pid, own in self._events.items()}
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._events)
+
+    def of(self, pid: int) -> Sequence[Event]:
+        return self._events.get(pid, [])
+
+    def inside(self, window: Window) -> Sequence[Event]:
+        clocks = self._clocks.get(window.pid, [])
+        return self.of(window.pid)[bisect_left(clocks, window.before_clock) : bisect_right(clocks, window.after_clock)]
+
+
 def assemble(
-    windows: Sequence[Window], events: Sequence[Event], before: Mapping[int, Relation]
+    windows: Sequence[Window],
+    events: Sequence[Event],
+    before: Mapping[int, Relation],
+    aborted: frozenset[str] = frozenset(),
 ) -> tuple[Observed, ...]:
-    """Attribute events to the statements in whose window they happened, and carry locks through open transactions."""
+    """Attribute events to the statements in whose window they happened, and carry locks through open transactions.
+
+    `aborted` are the transactions that were rolled back, by number.
+    """
     names = Naming(before, events)
+    sessions = _BySession(events)
     timeout = LockTimeout()
     carried: dict[str, str] = {}
     open_transaction = ""
     observed = []
     for position, window in enumerate(windows):
-        inside = [
-            event
-            for event in events
-            if event["pid"] == window.pid and window.before_clock <= event["clock"] <= window.after_clock
-        ]
-        done = tuple(command for _, command in commands(inside, names))
-        if window.transaction != open_transaction and not (open_transaction and not window.transaction):
-            carried = {}
-        locks = _merge([*(lock for command in done for lock in command.locks), *names.held(window.locks)])
-        if not window.transaction:
-            locks = _merge([*locks, *_from_words(window.sql, names)])
+        done = tuple(command for _, command in commands(sessions.inside(window), names, aborted))
+        if window.alone or window.fresh or (window.transaction and window.transaction != open_transaction):
+            carried, open_transaction = {}, ""
+        rewrites = _rewrites(window, done, names)
+        rebuilt = _rebuilt(window.changed, (index for command in done for index in command.indexed), names)
+        locks = _locks(window, done, rewrites, rebuilt, names)
         acquired = tuple(lock for lock in locks if strength(lock.mode) > strength(carried.get(lock.relation, "")))
-        rewrites = (
-            *(rewrite for command in done for rewrite in command.rewrites),
-            *(Rewrite(names(oid).name, _silent_reason(window.sql)) for oid in window.rewritten),
+        read = _read(window, done, names)
+        sql = window.statement.sql
+        run = StatementRun(
+            window.migration, window.statement.line, sql, window.duration_ms, count=max(1, len(window.lines))
         )
-        key = window.transaction or open_transaction or f"statement {position}"
-        run = StatementRun(window.migration, window.line, window.sql, window.duration_ms)
+        wrote = window.written or bool(window.changed)
         observed.append(
             Observed(
-                run=_complete(run, locks, rewrites, done),
-                tag=window.tag,
-                transaction=f"{window.pid} {key}",
+                run=_complete(run, locks, rewrites, done, read),
+                tag=window.statement.tag,
+                transaction=f"{window.pid} {window.transaction or open_transaction or f'statement {position}'}",
                 started_s=window.started_s,
                 ended_s=window.ended_s,
                 acquired=acquired,
                 commands=done,
                 rewrites=rewrites,
                 lock_timeout_ms=timeout.after(
-                    window.sql,
+                    sql,
                     session=(window.pid, window.lock_timeout_ms),
-                    in_transaction=bool(window.transaction),
+                    in_transaction=bool(window.transaction) and not window.alone,
                     told=done[-1].lock_timeout_ms if done else None,
                 ),
+                read=read,
+                rebuilt=rebuilt,
+                looked=window.looked,
+                lines=window.lines,
+                undone=any(command.undone for command in done) or (window.xid in aborted and wrote),
             )
         )
-        open_transaction = window.transaction
-        carried = {lock.relation: lock.mode for lock in names.held(window.locks)} if window.transaction else {}
+        stays = bool(window.transaction) and not window.alone
+        open_transaction = window.transaction if stays else ""
+        carried = {lock.relation: lock.mode for lock in names.held(window.held)} if stays else {}
     return tuple(observed)
 
 
+def _locks(
+    window: Window, done: Sequence[Command], rewrites: Sequence[Rewrite], rebuilt: Mapping[str, str], names: Naming
+) -> tuple[Held, ...]:
+    """What was observed; what a new file proves; and for relations of which nothing was seen, the words."""
+    locks = _merge([*(lock for command in done for lock in command.locks), *names.held(window.locks)])
+    needed = [(rewrite.relation, STOP_READERS, "AccessExclusiveLock") for rewrite in rewrites]
+    needed += [(table, STOP_WRITERS, "ShareLock") for table in rebuilt.values()]
+    seen = {lock.relation: lock.mode for lock in locks}
+    proven = [
+        Held(relation, mode, relation, existed=True, observed=False)
+        for relation, enough, mode in needed
+        if seen.get(relation, "") not in enough and relation in names.known
+    ]
+    locks = _merge([*locks, *proven])
+    if window.looked:
+        return locks
+    known = {lock.relation for lock in locks}
+    return _merge([*locks, *(lock for lock in _from_words(window.statement.sql, names) if lock.relation not in known)])
+
+
+def _rewrites(window: Window, done: Sequence[Command], names: Naming) -> tuple[Rewrite, ...]:
+    told = tuple(rewrite for command in done for rewrite in command.rewrites)
+    silent = (names(oid).name for oid in window.changed.rewritten)
+    known = {rewrite.relation for rewrite in told}
+    reason = _silent_reason(window.statement.sql)
+    return (*told, *(Rewrite(relation, reason) for relation in silent if relation not in known))
+
+
+def _rebuilt(changed: Changed, told: Iterable[str], names: Naming) -> dict[str, str]:
+    known = set(told)
+    found = [names(oid) for oid in changed.rebuilt]
+    return {index.name: index.table for index in found if index.name not in known}
+
+
+def _read(window: Window, done: Sequence[Command], names: Naming) -> dict[str, int]:
+    """Rows that the statement read outside its DDL commands, per table; an index counts for its table."""
+    read: dict[str, int] = {}
+    for oid, rows in window.read.items():
+        table = names(oid).table
+        read[table] = read.get(table, 0) + rows
+    for command in done:
+        for table, rows in command.read.items():
+            if table in read:
+                read[table] -= rows
+    return {table: rows for table, rows in read.items() if rows > 0 and table in names.known}
+
+
 def from_events(
-    events: Sequence[Event], before: Mapping[int, Relation], *, clock_offset_s: float
+    events: Sequence[Event],
+    before: Mapping[int, Relation],
+    aborted: frozenset[str] = frozenset(),
+    *,
+    clock_offset_s: float,
+    changed: Changed | None = None,
 ) -> tuple[Observed, ...]:
-    """Tell one entry per DDL command where nobody stepped through the file: line 0, in the server's words."""
+    """Tell one entry per DDL command where nobody stepped through the file: line 0, in the server's words.
+
+    What got a new file in the whole run, `changed`, and was reported by none of them stands in a last entry each.
+    """
     names = Naming(before, events)
+    sessions = _BySession(events)
     observed = []
-    for pid in dict.fromkeys(event["pid"] for event in events):
+    for pid in sessions:
         carried: dict[str, str] = {}
         transaction = ""
-        for end, command in commands([event for event in events if event["pid"] == pid], names):
+        for end, command in commands(sessions.of(pid), names, aborted):
             if end["transaction"] != transaction:
                 transaction, carried = end["transaction"], {}
             acquired = tuple(
@@ -231,20 +303,42 @@ def from_events(
                     commands=(command,),
                     rewrites=command.rewrites,
                     lock_timeout_ms=command.lock_timeout_ms,
+                    undone=command.undone,
                 )
             )
-    return tuple(sorted(observed, key=lambda one: one.ended_s))
+    observed.sort(key=lambda one: one.ended_s)
+    return (*observed, *_unreported(changed or Changed(), observed, names))
+
+
+def _unreported(changed: Changed, observed: Sequence[Observed], names: Naming) -> Iterator[Observed]:
+    """One entry for every new file that no event told of; at no time, so that no wait is put down to it."""
+    never = float("inf")
+    commands = [command for one in observed for command in one.commands]
+    rewritten = {rewrite.relation for command in commands for rewrite in command.rewrites}
+    for oid in changed.rewritten:
+        if (table := names(oid).name) not in rewritten:
+            run = StatementRun("", 0, f"(a new file of {table})", 0.0)
+            rewrites = (Rewrite(table, "its file is another one after the migrations"),)
+            yield Observed(_complete(run, (), rewrites, ()), UNREPORTED, f"file {oid}", never, never, rewrites=rewrites)
+    told = {index for command in commands for index in command.indexed}
+    for index, table in _rebuilt(changed, told, names).items():
+        run = StatementRun("", 0, f"(a new file of {index})", 0.0)
+        yield Observed(run, UNREPORTED, f"file {index}", never, never, rebuilt={index: table})
 
 
 def _silent_reason(sql: str) -> str:
-    return " ".join(word.upper() for word in words(sql)[:1]) + " writes the table anew"
+    verb = (words(sql)[:1] or [""])[0].upper()
+    if verb == "REFRESH":
+        return "REFRESH computes every row again and puts the result in its place"
+    return (
+        f"{verb} writes the table anew" if verb in ("CLUSTER", "VACUUM") else "it has a new file after this statement"
+    )
 
 
 def _from_words(sql: str, names: Naming) -> tuple[Held, ...]:
-    known = {relation.name: relation for relation in names.before.values()}
     held = []
     for expectation in expect(sql):
-        relation = known.get(resolve(expectation.table, known))
+        relation = names.known.get(resolve(expectation.table, names.known))
         if relation is None:
             continue
         held.append(Held(relation.name, expectation.mode, relation.table, existed=True, observed=False))
@@ -263,9 +357,13 @@ def _merge(locks: Iterable[Held]) -> tuple[Held, ...]:
 
 
 def _complete(
-    run: StatementRun, locks: Sequence[Held], rewrites: Sequence[Rewrite], done: Sequence[Command]
+    run: StatementRun,
+    locks: Sequence[Held],
+    rewrites: Sequence[Rewrite],
+    done: Sequence[Command],
+    more: Mapping[str, int] | None = None,
 ) -> StatementRun:
-    read: dict[str, int] = {}
+    read = dict(more or {})
     for command in done:
         for relation, rows in command.read.items():
             read[relation] = read.get(relation, 0) + rows

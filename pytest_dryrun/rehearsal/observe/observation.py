@@ -67,6 +67,7 @@ class Command:
     `unindexed` an index it dropped, of those that existed before the rehearsal.
     `read` are rows read per relation while it ran, `dropped` pairs of object type and identity, cascades included.
     `locks` were held when it ended, earlier ones of the same transaction included. `lock_timeout_ms` 0 means none.
+    `undone` tells that its transaction was rolled back.
     """
 
     tag: str
@@ -79,6 +80,7 @@ class Command:
     locks: tuple[Held, ...]
     duration_ms: float
     lock_timeout_ms: int
+    undone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,10 @@ class Observed:
 
     `tag` is the command's name. `transaction` is equal for statements of one transaction. `acquired` are the locks this
     statement added to what its transaction held. `lock_timeout_ms` is None where it could not be known.
+    `read` are rows read by what is no DDL command, per relation; `rebuilt` maps an index that got a new file to its
+    table. `looked` tells that the server was asked what the statement had done, so that its words say nothing more.
+    `lines` are all lines that this entry stands for, where statements of one shape were watched as one.
+    `undone` tells that it did work in a transaction that was rolled back without an error.
     """
 
     run: StatementRun
@@ -123,3 +129,8 @@ class Observed:
     rewrites: tuple[Rewrite, ...] = ()
     lock_timeout_ms: int | None = None
     stalls: tuple[Stall, ...] = field(default=())
+    read: Mapping[str, int] = field(default_factory=dict)
+    rebuilt: Mapping[str, str] = field(default_factory=dict)
+    looked: bool = False
+    lines: tuple[int, ...] = ()
+    undone: bool = False

@@ -24,6 +24,10 @@ class Reports(Protocol):
         """Hear what this session's server process says, where that is the way reports come."""
         ...
 
+    def reconnected(self, connection: psycopg.Connection[Any]) -> None:
+        """Go on over another session of ours, because the first was cut off."""
+        ...
+
     def read(self) -> tuple[dict[str, Any], ...]:
         """Everything reported since the last call, in order, complete for every statement that has ended."""
         ...
@@ -69,6 +73,10 @@ class ServerLog:
 
     def listen(self, connection: psycopg.Connection[Any]) -> None:
         """Need nothing of the session: the log hears all."""
+
+    def reconnected(self, connection: psycopg.Connection[Any]) -> None:
+        """Read the rest of the log over this session."""
+        self._connection = connection
 
     def read(self) -> tuple[dict[str, Any], ...]:
         """Everything reported until now; raises TargetUnusable when the log does not move on within the time limit."""
@@ -133,6 +141,9 @@ class SessionNotices:
         """Add a notice handler to the session."""
         connection.add_notice_handler(self._notice)
         self._listening = True
+
+    def reconnected(self, connection: psycopg.Connection[Any]) -> None:
+        """Need nothing of our own session."""
 
     def read(self) -> tuple[dict[str, Any], ...]:
         """Everything heard since the last call; raises TargetUnusable when there was no session to hear."""

@@ -19,9 +19,12 @@ from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.fingerprint import Fingerprint
 from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
 from pytest_dryrun.rehearsal.judge import lint, locks
+from pytest_dryrun.rehearsal.judge.cascades import cascades_added
 from pytest_dryrun.rehearsal.judge.columns import column_findings
 from pytest_dryrun.rehearsal.judge.destructive import destructive
+from pytest_dryrun.rehearsal.judge.enforcement import enforcement_off
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
+from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.rehearsal.judge.sequences import positions, set_back
 from pytest_dryrun.rehearsal.judge.violations import VIOLATIONS, violations
@@ -221,8 +224,8 @@ def _judged(
     )
     return replace(
         found,
-        destructive=(*found.destructive, *destructive(scene)),
-        foreign_keys=foreign_keys(scene),
+        destructive=(*found.destructive, *destructive(scene), *data_at_risk(scene)),
+        foreign_keys=(*foreign_keys(scene), *cascades_added(scene), *enforcement_off(scene)),
         safe_defaults=(*column_findings(scene), *verdict.safe_defaults, *unseen),
         indexes=verdict.indexes,
         stalls=verdict.stalls,

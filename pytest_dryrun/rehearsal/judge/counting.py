@@ -22,9 +22,22 @@ def finding(
     place: Location,
     table: str | None,
     evidence: Mapping[str, Any] | None = None,
+    *,
+    about: str | None = None,
+    cascaded: bool = False,
 ) -> Finding:
-    """A finding at a place."""
-    return Finding(rule, severity, message, place.migration, place.line, table, dict(evidence or {}))
+    """A finding at a place; `about` is the object it is about, where that is no table."""
+    return Finding(
+        rule,
+        severity,
+        message,
+        place.migration,
+        place.line,
+        table,
+        dict(evidence or {}),
+        object=about,
+        cascaded=cascaded,
+    )
 
 
 def count_rows(connection: psycopg.Connection[Any], table: str, *columns: str) -> tuple[int, ...] | str:
@@ -37,6 +50,16 @@ def count_rows(connection: psycopg.Connection[Any], table: str, *columns: str) -
     except psycopg.Error as error:
         return " ".join(str(error).split())
     return tuple(row or ())
+
+
+def count_only(connection: psycopg.Connection[Any], table: str) -> int | str:
+    """Rows of a table itself, without those that inherit from it; a text says why it failed."""
+    try:
+        with connection.transaction():
+            row = connection.execute(sql.SQL("SELECT count(*) FROM ONLY {}").format(identifier(table))).fetchone()
+    except psycopg.Error as error:
+        return " ".join(str(error).split())
+    return int(row[0]) if row else 0
 
 
 def relation(connection: psycopg.Connection[Any], table: str) -> sql.Composed:

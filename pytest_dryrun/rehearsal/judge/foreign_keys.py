@@ -103,19 +103,8 @@ def _changed(
 ) -> list[Finding]:
     found = []
     name, table = last(new.identity), new.parent
-    if new.details["on_delete"] == "c" and old.details["on_delete"] != "c":
-        said = (
-            f"Foreign key {name} of {table} deletes rows along with their parent now (ON DELETE CASCADE), changed "
-            f"{place}. "
-        )
-        said += f"One DELETE in {new.details['referenced']} reaches further than the running release expects."
-        found.append(finding("foreign-key-cascades", Severity.WARNING, said, place, table, {"constraint": name}))
     if old.attributes["valid"] and not new.attributes["valid"]:
         found.append(_not_valid(new, connection, place))
-    if new.attributes.get("disabled") and not old.attributes.get("disabled"):
-        said = f"Foreign key {name} of {table} is no longer checked: its triggers are disabled {place}. "
-        said += f"Enable them again: ALTER TABLE {table} ENABLE TRIGGER ALL."
-        found.append(finding("invalid-constraint", Severity.BLOCKER, said, place, table, {"constraint": name}))
     return found
 
 

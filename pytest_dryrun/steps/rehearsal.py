@@ -27,6 +27,8 @@ from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
 from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.rehearsal.judge.sequences import positions, set_back
+from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
+from pytest_dryrun.rehearsal.judge.validity import constraint_findings
 from pytest_dryrun.rehearsal.judge.violations import VIOLATIONS, violations
 from pytest_dryrun.rehearsal.observe import stalls
 from pytest_dryrun.rehearsal.observe.attribution import attribute
@@ -225,9 +227,14 @@ def _judged(
     return replace(
         found,
         destructive=(*found.destructive, *destructive(scene), *data_at_risk(scene)),
-        foreign_keys=(*foreign_keys(scene), *cascades_added(scene), *enforcement_off(scene)),
+        foreign_keys=(
+            *foreign_keys(scene),
+            *constraint_findings(scene),
+            *cascades_added(scene),
+            *enforcement_off(scene),
+        ),
         safe_defaults=(*column_findings(scene), *verdict.safe_defaults, *unseen),
-        indexes=verdict.indexes,
+        indexes=(*verdict.indexes, *unfinished_indexes(scene)),
         stalls=verdict.stalls,
         notes=(*found.notes, *verdict.notes),
     )

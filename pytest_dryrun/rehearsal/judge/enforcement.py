@@ -70,7 +70,10 @@ def enforcement(connection: psycopg.Connection[Any]) -> Mapping[int, Enforcement
     """Every constraint by its oid."""
     enforced = "k.conenforced" if connection.info.server_version >= 180000 else "true"
     rows = connection.execute(_STATES.replace("{enforced}", enforced)).fetchall()
-    return {row[0]: Enforcement(*row[:6], dict(row[6]), row[7], row[8]) for row in rows}
+    return {
+        oid: Enforcement(oid, table, name, kind, referenced, whole, dict(off), replica, missing)
+        for oid, table, name, kind, referenced, whole, off, replica, missing in rows
+    }
 
 
 def enforcement_off(scene: Scene) -> tuple[Finding, ...]:

@@ -21,8 +21,9 @@ from pytest_dryrun.postgres.snapshot import reader, unreadable
 from pytest_dryrun.probes.smoke import tail
 from pytest_dryrun.rehearsal.judge.defaults import DefaultReadback, columns_default_readback, default_findings
 from pytest_dryrun.rehearsal.judge.foreign_keys import checked_by_restore, orphans
+from pytest_dryrun.rehearsal.judge.positions import Positions, positions
 from pytest_dryrun.rehearsal.judge.scene import is_history
-from pytest_dryrun.rehearsal.judge.sequences import Positions, positions, set_back
+from pytest_dryrun.rehearsal.judge.sequences import set_back
 from pytest_dryrun.rehearsal.judge.soundness import as_judged, unsound
 from pytest_dryrun.steps.comparing import compare_tables, schema_findings
 from pytest_dryrun.steps.rehearsal import failure_finding
@@ -228,8 +229,8 @@ def row_findings(
 
 def _as_rehearsed(found: Sequence[Finding], rehearsed: Sequence[Finding]) -> list[Finding]:
     """The target's findings with the place that the rehearsal gave the same ones."""
-    known = {(finding.rule, finding.table): finding for finding in rehearsed}
-    return [known.get((finding.rule, finding.table), finding) for finding in found]
+    known = {(finding.rule, finding.severity, finding.table): finding for finding in rehearsed}
+    return [known.get((finding.rule, finding.severity, finding.table), finding) for finding in found]
 
 
 # What a rehearsal may have called the same thing.

@@ -25,8 +25,9 @@ from pytest_dryrun.rehearsal.judge.destructive import destructive
 from pytest_dryrun.rehearsal.judge.enforcement import enforcement_off
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
 from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
+from pytest_dryrun.rehearsal.judge.positions import positions
 from pytest_dryrun.rehearsal.judge.scene import Scene
-from pytest_dryrun.rehearsal.judge.sequences import positions, set_back
+from pytest_dryrun.rehearsal.judge.sequences import set_back
 from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
 from pytest_dryrun.rehearsal.judge.validity import constraint_findings
 from pytest_dryrun.rehearsal.judge.violations import VIOLATIONS, violations

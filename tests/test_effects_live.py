@@ -17,7 +17,7 @@ from pytest_dryrun.model.values import Change, Finding, Severity, TableCompariso
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.catalog.difference import CatalogChange, difference
 from pytest_dryrun.postgres.connection import Conninfo, connect
-from pytest_dryrun.rehearsal.judge import columns, defaults, destructive, foreign_keys, violations
+from pytest_dryrun.rehearsal.judge import columns, defaults, destructive, foreign_keys, required, violations
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.statements import cut
 
@@ -84,8 +84,13 @@ class Stage:
         """The verdict on its new columns; rows are counted where the migration is, for it holds locks."""
         return self.after(
             text,
-            lambda *seen: columns.column_findings(replace(self.scene(text, *seen), template=self.connection)),
+            lambda *seen: self.of_columns(replace(self.scene(text, *seen), template=self.connection)),
         )
+
+    @staticmethod
+    def of_columns(scene: Scene) -> tuple[Finding, ...]:
+        """Both verdicts on columns."""
+        return (*required.required_columns(scene), *columns.column_findings(scene))
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from pytest_dryrun.rehearsal.judge.enforcement import enforcement_off
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
 from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
 from pytest_dryrun.rehearsal.judge.positions import positions
+from pytest_dryrun.rehearsal.judge.required import required_columns
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.rehearsal.judge.sequences import set_back
 from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
@@ -234,7 +235,7 @@ def _judged(
             *cascades_added(scene),
             *enforcement_off(scene),
         ),
-        safe_defaults=(*column_findings(scene), *verdict.safe_defaults, *unseen),
+        safe_defaults=(*column_findings(scene), *required_columns(scene), *verdict.safe_defaults, *unseen),
         indexes=(*verdict.indexes, *unfinished_indexes(scene)),
         stalls=verdict.stalls,
         notes=(*found.notes, *verdict.notes),

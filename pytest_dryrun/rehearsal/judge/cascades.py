@@ -96,7 +96,8 @@ def _finding(scene: Scene, key: CatalogObject, verb: str, action: str, known: Ma
     rows = counted[0] if isinstance(counted, tuple) else None
     referring = f"{rows:,} rows there have a parent" if rows is not None else "how many rows have a parent is unknown"
     was = " and ".join(sorted(ACTIONS[one] for one in known)) or "no foreign key"
-    place = scene.find([bare(parts(child)[-1]), key.name], ["add", "alter", "create", "references"])
+    names = [bare(parts(child)[-1]), key.name]
+    place = scene.find_first(names, ["add", "create", "references"], ["alter", "update"])
     of = "a row" if verb == "DELETE" else "a key"
     said = (
         f"{verb} of {of} in {parent} {done} now: foreign key {last(key.identity)}, ON {verb} {ACTIONS[action]} "

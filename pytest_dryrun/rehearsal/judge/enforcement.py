@@ -88,7 +88,7 @@ def enforcement_off(scene: Scene) -> tuple[Finding, ...]:
         made = _finding(scene, item, known)
         # One statement may switch off several: its waiver is about them all.
         again = any((made.migration, made.line) == (other.migration, other.line) for other in found)
-        found.append(replace(made, cascaded=again))
+        found.append(replace(made, cascaded=made.cascaded or again))
     return tuple(found)
 
 
@@ -123,7 +123,9 @@ def _finding(scene: Scene, now: Enforcement, known: Enforcement | None) -> Findi
         said = f"{start}: its triggers are gone from the catalog, taken away {place}. {_harm(now, new)} "
         said += "Drop the constraint and add it again."
     evidence = {"constraint": now.name, "relation": now.table, "tables": new}
-    return finding("enforcement-off", severity, said, place, now.table, evidence, about=f"{now.table}.{now.name}")
+    elsewhere = now.table not in new and any(bare(last(name)) in place.sql for name in new)
+    about = f"{now.table}.{now.name}"
+    return finding("enforcement-off", severity, said, place, now.table, evidence, about=about, cascaded=elsewhere)
 
 
 def _harm(now: Enforcement, places: Sequence[str]) -> str:

@@ -91,10 +91,15 @@ class Position:
     @property
     def next(self) -> int:
         """The number it hands out next, were there no end; one that cycles begins again."""
-        number = self.last + self.step if self.used else self.last
-        if not self.minimum <= number <= self.maximum and self.cycles:
+        if self.wraps:
             return self.minimum if self.step > 0 else self.maximum
-        return number
+        return self.last + self.step if self.used else self.last
+
+    @property
+    def wraps(self) -> bool:
+        """Whether the next number is its first one again."""
+        number = self.last + self.step if self.used else self.last
+        return self.cycles and not self.minimum <= number <= self.maximum
 
     @property
     def size(self) -> int:

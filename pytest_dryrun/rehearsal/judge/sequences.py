@@ -55,7 +55,8 @@ def _behind(before: Positions, old: Position | None, now: Position, feed: Feed) 
     if not now.behind(feed) or any(item.behind(known) for item, known in before.feeding(feed)):
         return
     end = feed.highest if now.step > 0 else feed.lowest
-    said = f"hands out {now.next:,} next, and {feed.called} holds numbers up to {end:,} already"
+    again = " (it begins again, for it has CYCLE)" if now.wraps else ""
+    said = f"hands out {now.next:,} next{again}, and {feed.called} holds numbers up to {end:,} already"
     if now.step < 0:
         said = f"hands out {now.next:,} next and goes down, and {feed.called} holds numbers from {end:,} on"
     evidence: dict[str, object] = {"column": feed.column, "of": feed.table, "highest": end}
@@ -111,9 +112,11 @@ def _finding(
     remedy += f"SELECT setval('{now.name}', {column});" if feed else f"setval beyond {column}."
     if now.exhausted:
         remedy = "Give it a wider range, and the column a wider type, before it comes to its end."
+    elif now.wraps or "begins again" in said:
+        remedy = "Leave it NO CYCLE, with a range that is wide enough."
     evidence = {"sequence": now.name, "position": now.last, "next": now.next, **evidence}
     text = f"Sequence {now.name} {said}, changed {place}. {remedy}"
-    cascaded = named not in place.sql
+    cascaded = named not in place.sql and any(bare(last(feed.table)) in place.sql for feed in now.feeds)
     return finding("sequence-reset", severity, text, place, now.name, evidence, about=now.name, cascaded=cascaded)
 
 

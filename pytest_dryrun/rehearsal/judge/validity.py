@@ -65,7 +65,7 @@ def constraint_findings(scene: Scene) -> tuple[Finding, ...]:
 
     def place(demand: Demand) -> Location:
         names = [bare(parts(demand.table)[-1]), demand.item.name]
-        return scene.find(names, ["add", "alter", "create", "update", "validate", "set"])
+        return scene.find_first(names, ["add", "create", "validate", "set", "update"], ["alter"])
 
     demands = [demand for demand in demands_of(scene.before, scene.after) if not scene.is_history(demand.table)]
     return tuple(judged(scene.copy, demands, place))

@@ -206,13 +206,13 @@ class DryRun(Survey, ABC):
     @step("Comparing every row of the target with the backup")
     def integrity(self) -> application.Integrity:
         """What became of the target's data."""
-        applied = self.migrated()
+        applied, rehearsal = self.migrated(), self.rehearsal()
         found = application.integrity(
             self.database(),
             self.template().conninfo,
             self.backup().catalog,
             applied,
-            self.rehearsal().destructive,
+            (*rehearsal.destructive, *rehearsal.foreign_keys, *rehearsal.indexes),
             restore_proved=not self.restored().disproved,
             busy=self.busy_tables(),
             history=self.migrations().history(),

@@ -20,9 +20,11 @@ from pytest_dryrun.postgres.fingerprint.shapes import read_shapes
 from pytest_dryrun.postgres.snapshot import reader, unreadable
 from pytest_dryrun.probes.smoke import tail
 from pytest_dryrun.rehearsal.judge.defaults import DefaultReadback, columns_default_readback, default_findings
-from pytest_dryrun.rehearsal.judge.foreign_keys import checked_by_restore, invalid, orphans
+from pytest_dryrun.rehearsal.judge.foreign_keys import checked_by_restore, orphans
+from pytest_dryrun.rehearsal.judge.positions import Positions, positions
 from pytest_dryrun.rehearsal.judge.scene import is_history
-from pytest_dryrun.rehearsal.judge.sequences import Positions, positions, set_back
+from pytest_dryrun.rehearsal.judge.sequences import set_back
+from pytest_dryrun.rehearsal.judge.soundness import as_judged, unsound
 from pytest_dryrun.steps.comparing import compare_tables, schema_findings
 from pytest_dryrun.steps.rehearsal import failure_finding
 from pytest_dryrun.steps.target import TargetDatabase
@@ -174,8 +176,9 @@ def integrity(
 ) -> Integrity:
     """Compare the target with what it was, and try its defaults, keys and indexes.
 
-    `before` is the target's own catalog before the deployment, `rehearsed` what the copy lost; where fingerprints
-    differ, rows are looked up in the template. `restore_proved` says that the backup restored to equal rows and schema.
+    `before` is the target's own catalog before the deployment, `rehearsed` what was found on the copy; where
+    fingerprints differ, rows are looked up in the template. `restore_proved` says that the backup restored to equal
+    rows and schema.
     `history` are the tool's own tables.
     Others wrote to `busy` tables since the backup: what differs there need not be the migrations' doing.
     """
@@ -186,7 +189,8 @@ def integrity(
         readback = columns_default_readback(connection, before, after, history)
         unchanged = {table.table for table in tables if table.change is Change.NONE and not table.not_verified}
         settled = checked_by_restore(before, after, unchanged) if restore_proved else frozenset()
-        orphaned = orphans(connection, after, settled)
+        orphaned = as_judged(orphans(connection, after, settled), rehearsed)
+        invalid = unsound(connection, before, after, rehearsed)
         moved = set_back(applied.sequences_before, positions(connection))
     tables = tuple(counted(table, after, applied.counters_before, counters) for table in tables)
     return Integrity(
@@ -199,7 +203,7 @@ def integrity(
         foreign_keys=len([item for item in after.of_kind("constraint") if "FOREIGN KEY" in item.definition]),
         orphans=orphaned,
         indexes=len(after.of_kind("index")),
-        invalid=invalid(before, after),
+        invalid=invalid,
     )
 
 
@@ -225,8 +229,8 @@ def row_findings(
 
 def _as_rehearsed(found: Sequence[Finding], rehearsed: Sequence[Finding]) -> list[Finding]:
     """The target's findings with the place that the rehearsal gave the same ones."""
-    known = {(finding.rule, finding.table): finding for finding in rehearsed}
-    return [known.get((finding.rule, finding.table), finding) for finding in found]
+    known = {(finding.rule, finding.severity, finding.table): finding for finding in rehearsed}
+    return [known.get((finding.rule, finding.severity, finding.table), finding) for finding in found]
 
 
 # What a rehearsal may have called the same thing.

@@ -21,12 +21,19 @@ from pytest_dryrun.postgres.fingerprint import Fingerprint
 from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
 from pytest_dryrun.rehearsal.judge import lint, locks
 from pytest_dryrun.rehearsal.judge.balance import balance
+from pytest_dryrun.rehearsal.judge.cascades import cascades_added
 from pytest_dryrun.rehearsal.judge.columns import column_findings
 from pytest_dryrun.rehearsal.judge.destructive import destructive
+from pytest_dryrun.rehearsal.judge.enforcement import enforcement_off
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
+from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
+from pytest_dryrun.rehearsal.judge.positions import positions
+from pytest_dryrun.rehearsal.judge.required import required_columns
 from pytest_dryrun.rehearsal.judge.scene import Scene
-from pytest_dryrun.rehearsal.judge.sequences import positions, set_back
+from pytest_dryrun.rehearsal.judge.sequences import set_back
+from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
 from pytest_dryrun.rehearsal.judge.undone import undone
+from pytest_dryrun.rehearsal.judge.validity import constraint_findings
 from pytest_dryrun.rehearsal.judge.violations import VIOLATIONS, violations
 from pytest_dryrun.rehearsal.observe import stalls
 from pytest_dryrun.rehearsal.observe.attribution import attribute
@@ -240,10 +247,15 @@ def _judged(
     return replace(
         found,
         undone=undone(watched.observed, scene.migrations),
-        destructive=(*found.destructive, *destructive(scene)),
-        foreign_keys=foreign_keys(scene),
-        safe_defaults=(*column_findings(scene), *verdict.safe_defaults, *unseen),
-        indexes=verdict.indexes,
+        destructive=(*found.destructive, *destructive(scene), *data_at_risk(scene)),
+        foreign_keys=(
+            *foreign_keys(scene),
+            *constraint_findings(scene),
+            *cascades_added(scene),
+            *enforcement_off(scene),
+        ),
+        safe_defaults=(*column_findings(scene), *required_columns(scene), *verdict.safe_defaults, *unseen),
+        indexes=(*verdict.indexes, *unfinished_indexes(scene)),
         stalls=verdict.stalls,
         notes=(*found.notes, *verdict.notes),
     )

@@ -19,14 +19,13 @@ JUDGES = {
     "safe-defaults",
     "foreign-keys-preserve-integrity",
     "indexes-do-not-block",
-    "indexes-valid",
     "stalls",
 }
 RULES = {
     *("table-dropped", "column-dropped", "schema-dropped", "rows-lost", "content-changed", "truncated"),
     *("unfiltered-write", "renamed", "table-rewritten", "scanned-under-lock", "index-blocks-writes", "reads-blocked"),
     *("required-column", "unsafe-default", "constraint-violated", "orphaned-rows"),
-    *("invalid-constraint", "statement-failed", "partially-applied"),
+    *("statement-failed", "partially-applied"),
 }
 
 

@@ -24,6 +24,8 @@ def rewrite(sql: str) -> str:
         )
     if re.search(r"\bVACUUM\b|\bCLUSTER\b(?!\s+ON\b)", sql, re.IGNORECASE):
         return "Keep it out of the migration; plain VACUUM, or a tool that repacks online, locks nobody out."
+    if re.search(r"\bSET\s+(UN)?LOGGED\b", sql, re.IGNORECASE):
+        return "Nothing does this online: leave the table as it is, or plan a window for it."
     return (
         "Write instead: add a new column, write to both, fill old rows in batches, switch the application over, "
         "drop the old column in a later release."

@@ -1,4 +1,4 @@
-"""New columns and their defaults: can old writers live with them, and does a row really get what was declared."""
+"""New columns and what their defaults cost."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def new_columns(before: Catalog, after: Catalog, history: History = frozenset())
 
 
 def column_findings(scene: Scene) -> tuple[Finding, ...]:
-    """`required-column` and `unsafe-default`: what rows or writers of the running release cannot satisfy.
+    """`unsafe-default`: new columns whose default rewrites the table.
 
     Rows are counted in the template; in the copy it is seen whether a volatile default reached the rows that were
     there.
@@ -61,54 +61,12 @@ def column_findings(scene: Scene) -> tuple[Finding, ...]:
         place = scene.find([bare(parts(new.table)[-1]), name], ["add", "alter"])
         counted = count_rows(scene.template, new.table_before)
         rows = counted[0] if isinstance(counted, tuple) else None
-        if new.column.attributes["not_null"] and not _has_value(new.column, scene.after):
-            found.append(_required(new, rows, place))
         volatile = volatile_functions(new.column)
         reached = count_rows(scene.copy, new.table, new.column.name)
         untouched = isinstance(reached, tuple) and reached[0] > 0 and reached[1] == 0
         if volatile and not untouched and _added_with_default(place):
             found.append(_volatile(new, rows, volatile, place))
-    found += _tightened(scene)
     return tuple(found)
-
-
-def _has_value(column: CatalogObject, catalog: Catalog) -> bool:
-    """Whether a writer that does not name the column still satisfies NOT NULL."""
-    if any(key in column.attributes for key in ("default", "identity", "expression")):
-        return True
-    domain = catalog.find("domain", column.attributes["type"])
-    return domain is not None and "default" in domain.attributes
-
-
-def _required(new: NewColumn, rows: int | None, place: Location) -> Finding:
-    held = "no rows yet" if rows == 0 else f"{rows:,} rows" if rows is not None else "rows that could not be counted"
-    said = (
-        f"Column {new.column.identity} is NOT NULL without a default, added {place} to a table with {held}: every "
-        "INSERT of the running "
-    )
-    said += "release fails. Give it a default, or add it nullable, fill it, and set NOT NULL in a later release."
-    severity = Severity.WARNING if rows == 0 else Severity.BLOCKER
-    return finding("required-column", severity, said, place, new.table, {"column": new.column.name, "rows": rows})
-
-
-def _tightened(scene: Scene) -> list[Finding]:
-    """Columns that were there and that a writer must name now: NOT NULL was set, or the default went."""
-    known = {(item.oid, item.number): item for item in scene.before.of_kind("column")}
-    found = []
-    for item in scene.after.of_kind("column"):
-        old = known.get((item.oid, item.number))
-        if old is None or scene.is_history(str(item.parent)) or not item.attributes["not_null"]:
-            continue
-        if _has_value(item, scene.after) or not (_has_value(old, scene.before) or not old.attributes["not_null"]):
-            continue
-        place = scene.find([bare(parts(str(item.parent))[-1]), item.name], ["alter", "set"])
-        said = (
-            f"Column {item.identity} must be given by every writer now (NOT NULL, no default), changed {place}: "
-            "an INSERT of the running "
-        )
-        said += "release that leaves it out fails. Make sure that none does, or keep a default."
-        found.append(finding("required-column", Severity.WARNING, said, place, item.parent, {"column": item.name}))
-    return found
 
 
 def _added_with_default(place: Location) -> bool:

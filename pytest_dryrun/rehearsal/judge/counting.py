@@ -22,9 +22,22 @@ def finding(
     place: Location,
     table: str | None,
     evidence: Mapping[str, Any] | None = None,
+    *,
+    about: str | None = None,
+    cascaded: bool = False,
 ) -> Finding:
-    """A finding at a place."""
-    return Finding(rule, severity, message, place.migration, place.line, table, dict(evidence or {}))
+    """A finding at a place; `about` is the object it is about, where that is no table."""
+    return Finding(
+        rule,
+        severity,
+        message,
+        place.migration,
+        place.line,
+        table,
+        dict(evidence or {}),
+        object=about,
+        cascaded=cascaded,
+    )
 
 
 def count_rows(connection: psycopg.Connection[Any], table: str, *columns: str) -> tuple[int, ...] | str:
@@ -37,6 +50,16 @@ def count_rows(connection: psycopg.Connection[Any], table: str, *columns: str) -
     except psycopg.Error as error:
         return " ".join(str(error).split())
     return tuple(row or ())
+
+
+def count_only(connection: psycopg.Connection[Any], table: str) -> int | str:
+    """Rows of a table itself, without those that inherit from it; a text says why it failed."""
+    try:
+        with connection.transaction():
+            row = connection.execute(sql.SQL("SELECT count(*) FROM ONLY {}").format(identifier(table))).fetchone()
+    except psycopg.Error as error:
+        return " ".join(str(error).split())
+    return int(row[0]) if row else 0
 
 
 def relation(connection: psycopg.Connection[Any], table: str) -> sql.Composed:
@@ -54,8 +77,12 @@ def count_where(
     columns: Sequence[str],
     *,
     alias: str = "row",
+    heirs: bool = False,
 ) -> tuple[int, tuple[str, ...]] | str:
-    """Rows for which a condition holds, a few as `column=value`; a text says why they could not be counted."""
+    """Rows for which a condition holds, a few as `column=value`; a text says why they could not be counted.
+
+    `heirs` counts the rows of tables that inherit from it too.
+    """
     pieces = [
         sql.SQL("{} || coalesce({}::text, 'NULL')").format(sql.Literal(f"{column}="), sql.Identifier(alias, column))
         for column in columns
@@ -63,9 +90,8 @@ def count_where(
     shown = sql.SQL(" || ', ' || ").join(pieces) if pieces else sql.SQL("'(row)'")
     try:
         with connection.transaction():
-            source = sql.SQL("FROM {} AS {} WHERE {}").format(
-                relation(connection, table), sql.Identifier(alias), condition
-            )
+            whole = identifier(table) if heirs else relation(connection, table)
+            source = sql.SQL("FROM {} AS {} WHERE {}").format(whole, sql.Identifier(alias), condition)
             row = connection.execute(sql.SQL("SELECT count(*) {}").format(source)).fetchone()
             rows = int(row[0]) if row else 0
             if not rows:
@@ -76,3 +102,37 @@ def count_where(
             return rows, tuple(sorted(str(line[0]) for line in few))
     except psycopg.Error as error:
         return " ".join(str(error).split())
+
+
+def primary_key(connection: psycopg.Connection[Any], table: str) -> tuple[str, ...]:
+    """The columns of a table's primary key, in its order; empty where it has none."""
+    query = """
+      SELECT a.attname FROM pg_catalog.pg_index i
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+       WHERE i.indrelid = pg_catalog.to_regclass(%s) AND i.indisprimary
+       ORDER BY array_position(i.indkey::int2[], a.attnum)"""
+    return tuple(str(row[0]) for row in connection.execute(query, (table,)))
+
+
+def count_duplicates(
+    connection: psycopg.Connection[Any], table: str, keys: Sequence[str], predicate: str = "", *, nulls_distinct: bool
+) -> tuple[int, tuple[str, ...]] | str:
+    """Rows that share their key with another row, and a few such keys; NULLs are no duplicates unless declared so."""
+    grouping = ", ".join(f"({key})" for key in keys)
+    conditions = [f"({predicate})"] if predicate else []
+    conditions += [f"({key}) IS NOT NULL" for key in keys] if nulls_distinct else []
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    shown = " || ', ' || ".join(f"coalesce(({key})::text, 'NULL')" for key in keys)
+    grouped = sql.SQL(f"SELECT left({shown}, 200) AS shown, count(*) AS rows FROM ")
+    rest = sql.SQL(f"{where} GROUP BY {grouping} HAVING count(*) > 1")
+    query = sql.SQL(
+        "WITH twice AS ({}) SELECT coalesce(sum(rows), 0), (SELECT array_agg(shown) FROM (SELECT shown FROM "
+        "twice ORDER BY rows DESC, shown LIMIT 3) few) FROM twice"
+    )
+    try:
+        with connection.transaction():
+            whole = grouped + relation(connection, table) + rest
+            row = connection.execute(query.format(whole)).fetchone()
+    except psycopg.Error as error:
+        return " ".join(str(error).split())
+    return (int(row[0]), tuple(row[1] or ())) if row else (0, ())

@@ -1,4 +1,4 @@
-"""Foreign keys before and after: dropped, loosened, left unchecked, without an index; and rows without their parent.
+"""Foreign keys before and after: dropped, or new without an index; and rows without their parent.
 
 How many rows violate a key is asked of the data itself, whatever `convalidated` says (manual: "ALTER TABLE", ADD
 table_constraint).
@@ -48,9 +48,8 @@ class ForeignKey:
 
 
 def foreign_keys(scene: Scene) -> tuple[Finding, ...]:
-    """What became of the foreign keys: dropped, loosened, new but unchecked, or slow for want of an index."""
+    """What became of the foreign keys: dropped, or new and slow for want of an index."""
     found: list[Finding] = []
-    existing = {item.identity for item in scene.before.of_kind("table")}
     for change in scene.changes:
         item = change.new or change.old
         if change.kind != "constraint" or item is None or item.attributes["type"] != "foreign key":
@@ -58,19 +57,16 @@ def foreign_keys(scene: Scene) -> tuple[Finding, ...]:
         place = scene.find([bare(parts(item.parent or "")[-1]), item.name], ["drop", "add", "alter", "create"])
         if change.action is Action.DROPPED and change.old:
             found.append(_dropped(change.old, scene.after, scene.copy, place))
-        elif change.action is Action.CHANGED and change.old and change.new:
-            found += _changed(change.old, change.new, scene.copy, place)
-        if change.action is Action.CREATED and change.new:
-            if not change.new.attributes["valid"] and change.new.parent in existing:
-                found.append(_not_valid(change.new, scene.copy, place))
-            if not _indexed(change.new, scene.after):
-                found.append(_without_index(change.new, place))
+        elif change.action is Action.CREATED and change.new and not _indexed(change.new, scene.after):
+            found.append(_without_index(change.new, place))
     return tuple(found)
 
 
 def _dropped(old: CatalogObject, after: Catalog, connection: psycopg.Connection[Any], place: Location) -> Finding:
     key = ForeignKey.of(old)
-    replaced = next((item for item in _keys(after) if _same(ForeignKey.of(item), key)), None)
+    replaced = next(
+        (item for item in _keys(after) if item.details["enforced"] and _same(ForeignKey.of(item), key)), None
+    )
     evidence = {"constraint": key.name, "columns": list(key.columns), "referenced": key.referenced}
     start = f"Foreign key {key.name} of {key.table} to {key.referenced} is dropped {place}"
     if replaced:
@@ -88,7 +84,7 @@ def _dropped(old: CatalogObject, after: Catalog, connection: psycopg.Connection[
     rows, keys = counted
     if rows:
         said = (
-            f"{start} and leaves {rows:,} rows without their parent ({', '.join(keys)}). Keep the key, or mend "
+            f"{start} and leaves {rows:,} rows without their parent ({', '.join(keys)}). Keep the key, or fix "
             "the rows first."
         )
         return finding(
@@ -96,48 +92,6 @@ def _dropped(old: CatalogObject, after: Catalog, connection: psycopg.Connection[
         )
     said = f"{start}. Every row still has its parent, but nothing keeps it so: add the key again, or say why it goes."
     return finding("object-dropped", Severity.WARNING, said, place, key.table, {"kind": "foreign key", **evidence})
-
-
-def _changed(
-    old: CatalogObject, new: CatalogObject, connection: psycopg.Connection[Any], place: Location
-) -> list[Finding]:
-    found = []
-    name, table = last(new.identity), new.parent
-    if new.details["on_delete"] == "c" and old.details["on_delete"] != "c":
-        said = (
-            f"Foreign key {name} of {table} deletes rows along with their parent now (ON DELETE CASCADE), changed "
-            f"{place}. "
-        )
-        said += f"One DELETE in {new.details['referenced']} reaches further than the running release expects."
-        found.append(finding("foreign-key-cascades", Severity.WARNING, said, place, table, {"constraint": name}))
-    if old.attributes["valid"] and not new.attributes["valid"]:
-        found.append(_not_valid(new, connection, place))
-    if new.attributes.get("disabled") and not old.attributes.get("disabled"):
-        said = f"Foreign key {name} of {table} is no longer checked: its triggers are disabled {place}. "
-        said += f"Enable them again: ALTER TABLE {table} ENABLE TRIGGER ALL."
-        found.append(finding("invalid-constraint", Severity.BLOCKER, said, place, table, {"constraint": name}))
-    return found
-
-
-def _not_valid(item: CatalogObject, connection: psycopg.Connection[Any], place: Location) -> Finding:
-    """A key that is not checked against the rows that are there; a blocker where it would fail."""
-    key = ForeignKey.of(item)
-    counted = count_orphans(connection, key)
-    start = f"Foreign key {key.name} of {key.table} is NOT VALID, added {place}: rows that were there are not checked"
-    evidence: dict[str, Any] = {"constraint": key.name, "referenced": key.referenced}
-    if isinstance(counted, str):
-        said = f"{start}, and whether they would pass could not be counted ({counted})."
-        return finding("invalid-constraint", Severity.BLOCKER, said, place, key.table, evidence)
-    rows, keys = counted
-    if rows:
-        said = (
-            f"{start}, and {rows:,} of them have no parent in {key.referenced} ({', '.join(keys)}). "
-            "Mend or remove these rows first; VALIDATE CONSTRAINT would fail on them."
-        )
-        evidence |= {"rows": rows, "keys": list(keys)}
-        return finding("constraint-violated", Severity.BLOCKER, said, place, key.table, evidence)
-    said = f"{start}, though all would pass. Follow up with ALTER TABLE {key.table} VALIDATE CONSTRAINT {key.name}."
-    return finding("invalid-constraint", Severity.WARNING, said, place, key.table, evidence)
 
 
 def _without_index(item: CatalogObject, place: Location) -> Finding:
@@ -221,26 +175,20 @@ def orphans(
                 f"Rows of {key.table} without their parent in {key.referenced} could not be counted for "
                 f"{key.name}: {counted}"
             )
-            found.append(
-                finding("orphaned-rows", Severity.BLOCKER, said, Location(), key.table, {**evidence, "rows": None})
-            )
+            evidence["rows"] = None
         elif counted[0]:
             rows, keys = counted
             said = (
                 f"{rows:,} rows of {key.table} have no parent in {key.referenced} ({', '.join(keys)}), though "
                 f"{key.name} demands one. "
             )
-            said += "Mend or remove them, then validate the key."
-            found.append(
-                finding(
-                    "orphaned-rows",
-                    Severity.BLOCKER,
-                    said,
-                    Location(),
-                    key.table,
-                    {**evidence, "rows": rows, "keys": list(keys)},
-                )
-            )
+            said += "Fix or remove them, then validate the key."
+            evidence |= {"rows": rows, "keys": list(keys)}
+        else:
+            continue
+        found.append(
+            finding("orphaned-rows", Severity.BLOCKER, said, Location(), key.table, evidence, about=item.identity)
+        )
     return tuple(found)
 
 
@@ -257,49 +205,3 @@ def checked_by_restore(before: Catalog, after: Catalog, unchanged: Collection[st
         if same and item.parent in unchanged and ForeignKey.of(item).referenced in unchanged:
             found.add(item.identity)
     return frozenset(found)
-
-
-def invalid(before: Catalog, after: Catalog) -> tuple[Finding, ...]:
-    """Indexes and constraints that are not valid: a blocker where new, info where known before."""
-    found = []
-    for item in after.of_kind("index", "constraint"):
-        old = before.find(item.kind, item.identity)
-        if _sound(item):
-            continue
-        new = old is None or _sound(old)
-        severity, since = (
-            (Severity.BLOCKER, "new with these migrations") if new else (Severity.INFO, "so before these migrations")
-        )
-        name = last(item.identity)
-        if item.kind == "index":
-            said = (
-                f"Index {item.identity} on {item.parent} is not valid ({since}): it costs every write and serves "
-                "no query. "
-            )
-            said += "Drop it CONCURRENTLY and build it again."
-            found.append(finding("invalid-index", severity, said, Location(), item.parent, {"relation": item.identity}))
-        else:
-            state = "not checked, its triggers are disabled" if item.attributes.get("disabled") else "NOT VALID"
-            said = f"Constraint {name} of {item.parent} is {state} ({since}): rows that break it may be there. "
-            said += f"Run ALTER TABLE {item.parent} VALIDATE CONSTRAINT {name}."
-            found.append(
-                finding(
-                    "invalid-constraint",
-                    severity,
-                    said,
-                    Location(),
-                    item.parent,
-                    {"relation": item.parent, "constraint": name},
-                )
-            )
-    return tuple(found)
-
-
-def _sound(item: CatalogObject) -> bool:
-    if item.kind == "index":
-        return bool(item.attributes["valid"] and item.attributes["ready"])
-    return (
-        bool(item.attributes["valid"])
-        and not item.attributes.get("disabled")
-        and item.details.get("enforced", True) is not False
-    )

@@ -43,6 +43,11 @@ class Scene:
         """The statement that names all of `names` with one of `verbs`, else the most plausible one."""
         return find(self.migrations, names, verbs)
 
+    def find_first(self, names: Sequence[str], *verbs: Sequence[str]) -> Location:
+        """The statement that names all of `names` with one of the first verbs, else of the next ones."""
+        places = [self.find(names, some) for some in verbs]
+        return next((place for place in places if place.line is not None), places[-1])
+
     def writes(self) -> tuple[Write, ...]:
         """Every UPDATE, DELETE and TRUNCATE that the pending files hold."""
         return writes(self.migrations)

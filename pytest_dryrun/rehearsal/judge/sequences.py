@@ -1,47 +1,131 @@
-"""Sequences that a migration set back: the next values they hand out are taken already."""
+"""Sequences whose next numbers are taken, or that have none left, and that were sound before the migrations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import psycopg
-
-from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.sql.names import bare, parts
+from pytest_dryrun.rehearsal.judge.counting import finding
+from pytest_dryrun.rehearsal.judge.positions import Feed, Position, Positions
+from pytest_dryrun.sql.names import bare, last, parts, quoted
 from pytest_dryrun.sql.places import find
 
-# Where a sequence stands (None before its first value), and by how much it steps.
-Positions = Mapping[str, tuple[int | None, int]]
-
-
-def positions(connection: psycopg.Connection[Any]) -> Positions:
-    """Read where every sequence stands, by its quoted name; sequences are not part of any snapshot."""
-    rows = connection.execute(
-        "SELECT format('%I.%I', schemaname, sequencename), last_value, increment_by FROM pg_sequences"
-    )
-    return {name: (last, step) for name, last, step in rows}
+# So many numbers before the first one that is taken are time enough to notice.
+_FAR = 1000
+# A range as wide as an integer is not gone round soon.
+_WIDE = 2**31 - 1
 
 
 def set_back(before: Positions, after: Positions, migrations: Sequence[Migration] = ()) -> tuple[Finding, ...]:
-    """A blocker for each sequence that stands short of where it stood; one that is gone is the catalog's business."""
-    return tuple(
-        _finding(name, before[name][0], after[name][0], migrations)
-        for name in sorted(before.keys() & after.keys())
-        if _short(before[name], after[name])
-    )
+    """`sequence-reset`: a blocker where an INSERT will meet a number that is taken, or get none.
+
+    Sequences are followed by oid, and columns to what feeds them now. What is gone is the catalog's business.
+    """
+    found: list[Finding] = []
+    for now in sorted(after.sequences.values(), key=lambda item: item.name):
+        for severity, said, evidence in _wrong(before, now):
+            found.append(_finding(now, severity, said, evidence, migrations))
+            break  # one sequence, one finding: the first is the worst
+    return tuple(found)
 
 
-def _short(old: tuple[int | None, int], new: tuple[int | None, int]) -> bool:
-    if old[0] is None:
-        return False
-    return new[0] is None or (new[0] - old[0]) * (1 if old[1] > 0 else -1) < 0
+Wrong = tuple[Severity, str, dict[str, object]]
 
 
-def _finding(name: str, old: int | None, new: int | None, migrations: Sequence[Migration]) -> Finding:
-    place = find(migrations, [bare(parts(name)[-1])], ["setval", "restart"])
-    stands = "at its beginning" if new is None else f"at {new:,}"
-    text = f"Sequence {name} stood at {old:,} and stands {stands} now: it would hand out numbers that are taken."
-    remedy = " Leave it alone, or set it forward."
-    return Finding("sequence-reset", Severity.BLOCKER, text + remedy, place.migration, place.line, name)
+def _wrong(before: Positions, now: Position) -> Iterator[Wrong]:
+    old = before.find(now)
+    lasting = old is not None or any(_existed(before, feed) for feed in now.feeds)
+    if now.exhausted and lasting and not (old is not None and old.exhausted):
+        yield Severity.BLOCKER, f"has no number left: the next one is {now.next:,}, and {now.exhausted}", {}
+    fed = [one for feed in now.feeds for one in _behind(before, old, now, feed)]
+    yield from sorted(fed, key=lambda one: one[0] is not Severity.BLOCKER)
+    if now.cycles and old is not None and (not old.cycles or old.size != now.size) and now.size < _WIDE:
+        yield _cycling(now)
+    if old is not None and _short(old, now):
+        yield _set_back(old, now)
+
+
+def _existed(before: Positions, feed: Feed) -> bool:
+    return feed.oid in before.tables or feed.table in before.tables.values()
+
+
+def _behind(before: Positions, old: Position | None, now: Position, feed: Feed) -> Iterator[Wrong]:
+    """It stands among the numbers of a column that it feeds, and nothing that fed this column did so before."""
+    if not now.behind(feed) or any(item.behind(known) for item, known in before.feeding(feed)):
+        return
+    end = feed.highest if now.step > 0 else feed.lowest
+    again = " (it begins again, for it has CYCLE)" if now.wraps else ""
+    said = f"hands out {now.next:,} next{again}, and {feed.called} holds numbers up to {end:,} already"
+    if now.step < 0:
+        said = f"hands out {now.next:,} next and goes down, and {feed.called} holds numbers from {end:,} on"
+    evidence: dict[str, object] = {"column": feed.column, "of": feed.table, "highest": end}
+    unmoved = old is not None and (old.oid, old.last, old.step) == (now.oid, now.last, now.step)
+    if not _existed(before, feed):
+        yield Severity.WARNING, f"{said}: rows were put in with numbers of their own", evidence
+    elif unmoved and not feed.unique:
+        return
+    elif unmoved and end is not None and abs(end - now.next) >= _FAR * abs(now.step):
+        yield Severity.WARNING, f"{said}: a row was put in with a number of its own, far ahead", evidence
+    else:
+        yield Severity.BLOCKER, said, evidence
+
+
+def _cycling(now: Position) -> Wrong:
+    left = max((now.maximum - now.last) // now.step if now.step > 0 else (now.minimum - now.last) // now.step, 0)
+    begin = now.minimum if now.step > 0 else now.maximum
+    said = f"begins again at {begin:,} after {left:,} more numbers (CYCLE, {now.size:,} numbers in all)"
+    taken = [feed for feed in now.feeds if feed.highest is not None or not feed.known]
+    if taken:
+        return Severity.BLOCKER, f"{said}, which {taken[0].called} holds already", {"left": left}
+    return Severity.WARNING, f"{said}: what takes its numbers must bear the same one twice", {"left": left}
+
+
+def _short(old: Position, now: Position) -> bool:
+    """Whether it stands short of where it stood, or goes the other way."""
+    if (old.step > 0) != (now.step > 0):
+        return True
+    moved = (now.last - old.last) * (1 if old.step > 0 else -1)
+    return old.used and (moved < 0 or (moved == 0 and not now.used))
+
+
+def _set_back(old: Position, now: Position) -> Wrong:
+    stands = f"at {now.last:,}" if now.used else f"at its beginning, {now.last:,}"
+    said = f"stood at {old.last:,} and stands {stands} now"
+    if (old.step > 0) != (now.step > 0):
+        said += f", and goes {'up' if now.step > 0 else 'down'}"
+    if now.feeds and all(feed.known for feed in now.feeds):
+        return Severity.WARNING, f"{said}: numbers of rows that were deleted are handed out again", {}
+    return Severity.BLOCKER, f"{said}: it would hand out numbers that are taken", {}
+
+
+def _finding(
+    now: Position, severity: Severity, said: str, evidence: dict[str, object], migrations: Sequence[Migration]
+) -> Finding:
+    named = bare(last(now.name))
+    place = find(migrations, [named], ["setval", "restart", "sequence", "identity"])
+    if place.line is None or named not in place.sql:
+        place = _by_column(now, migrations) or place
+    remedy = "Leave it alone, or set it forward: "
+    feed = next(iter(now.feeds), None)
+    column = f"(SELECT max({quoted(feed.column)}) FROM {feed.table})" if feed else "the highest number in use"
+    remedy += f"SELECT setval('{now.name}', {column});" if feed else f"setval beyond {column}."
+    if now.exhausted:
+        remedy = "Give it a wider range, and the column a wider type, before it comes to its end."
+    elif now.wraps or "begins again" in said:
+        remedy = "Leave it NO CYCLE, with a range that is wide enough."
+    evidence = {"sequence": now.name, "position": now.last, "next": now.next, **evidence}
+    text = f"Sequence {now.name} {said}, changed {place}. {remedy}"
+    cascaded = named not in place.sql and any(bare(last(feed.table)) in place.sql for feed in now.feeds)
+    return finding("sequence-reset", severity, text, place, now.name, evidence, about=now.name, cascaded=cascaded)
+
+
+def _by_column(now: Position, migrations: Sequence[Migration]) -> Location | None:
+    """The statement that names the column it feeds: an identity's sequence is named nowhere."""
+    for feed in now.feeds:
+        place = find(
+            migrations, [bare(parts(feed.table)[-1]), feed.column], ["identity", "default", "restart", "insert"]
+        )
+        if place.line is not None:
+            return place
+    return None

@@ -17,7 +17,7 @@ from sqlparse import tokens as kinds
 
 from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.rehearsal.judge.counting import count_where, finding
+from pytest_dryrun.rehearsal.judge.counting import count_duplicates, count_where, finding, primary_key
 from pytest_dryrun.rehearsal.judge.foreign_keys import ForeignKey, count_orphans
 from pytest_dryrun.sql.lexer import tokens
 from pytest_dryrun.sql.names import bare, identifier, last
@@ -43,7 +43,10 @@ VALIDATE = re.compile(rf"VALIDATE\s+CONSTRAINT\s+(?P<name>{IDENTIFIER})", re.IGN
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that rows must satisfy: its kind, its name, and how the rows that break it are found."""
+    """One thing that rows must satisfy: its kind, its name, and how the rows that break it are found.
+
+    `may_wait` where the server takes it without looking at the rows: NOT VALID.
+    """
 
     kind: str
     name: str
@@ -52,6 +55,7 @@ class Rule:
     keys: tuple[str, ...] = ()
     nulls_distinct: bool = True
     foreign_key: ForeignKey | None = field(default=None)
+    may_wait: bool = False
 
 
 def violations(
@@ -100,7 +104,7 @@ def violations(
     said = (
         f"Existing rows break a {kind}constraint{f' of {table}' if table else ''}, which stops the migration "
         f"{place}. {told}"
-        f"How many could not be counted ({reason}). Find and mend them before the migration."
+        f"How many could not be counted ({reason}). Find and fix them before the migration."
     )
     evidence = {"table": table, "constraint": None, "rows": None, "sqlstate": sqlstate}
     return (finding("constraint-violated", Severity.BLOCKER, said, place, table, evidence),)
@@ -114,11 +118,10 @@ def _finding(table: str, rule: Rule, rows: int, keys: Sequence[str], place: Loca
         "foreign key": "have no parent for",
         "check": "break check",
     }[rule.kind]
-    said = (
-        f"{rows:,} rows of {table} {kind} {rule.name}{shown}, so the constraint is refused {place}. Mend these "
-        "rows first, in a migration "
-    )
-    said += "of their own, or add the constraint NOT VALID and validate it later."
+    said = f"{rows:,} rows of {table} {kind} {rule.name}{shown}, so the constraint is refused {place}. "
+    said += "Fix these rows first, in a migration of their own."
+    if rule.may_wait:
+        said += " Added NOT VALID the constraint would leave them as they are, and every UPDATE of one would fail."
     evidence = {"table": table, "constraint": rule.name, "rows": rows, "keys": list(keys)}
     return finding("constraint-violated", Severity.BLOCKER, said, place, table, evidence)
 
@@ -197,12 +200,12 @@ def _constraints(connection: psycopg.Connection[Any], oid: int, table: str) -> I
     ):
         name = _own_name(given, table)
         if kind == "c":
-            yield Rule("check", name, tuple(columns), expression)
+            yield Rule("check", name, tuple(columns), expression, may_wait=True)
         else:
             key = ForeignKey(
                 name, table, tuple(columns), referenced, tuple(referenced_columns), bool(full), tuple(operators)
             )
-            yield Rule("foreign key", name, tuple(columns), foreign_key=key)
+            yield Rule("foreign key", name, tuple(columns), foreign_key=key, may_wait=True)
 
 
 def _own_name(given: str, table: str) -> str:
@@ -231,11 +234,11 @@ def _not_nulls(connection: psycopg.Connection[Any], oid: int, before: int) -> It
          AND a.attnotnull AND NOT coalesce(o.attnotnull, false)
          AND (o.attname IS NOT NULL OR NOT (a.atthasdef OR a.attidentity <> ''))"""
     for (name,) in connection.execute(query, (before, oid)):
-        yield Rule("NOT NULL", name, (name,))
+        yield Rule("NOT NULL", name, (name,), may_wait=connection.info.server_version >= 180000)
 
 
 def _count(connection: psycopg.Connection[Any], table: str, rule: Rule) -> tuple[int, tuple[str, ...]] | str:
-    key = _key(connection, table)
+    key = primary_key(connection, table)
     if rule.foreign_key is not None:
         return count_orphans(connection, rule.foreign_key)
     if rule.kind == "check":
@@ -246,7 +249,7 @@ def _count(connection: psycopg.Connection[Any], table: str, rule: Rule) -> tuple
         has = _has_column(connection, table, rule.columns[0])
         null = sql.SQL("{} IS NULL").format(sql.Identifier("row", rule.columns[0])) if has else sql.SQL("true")
         return count_where(connection, table, null, key)
-    return _duplicates(connection, table, rule)
+    return count_duplicates(connection, table, rule.keys, rule.expression, nulls_distinct=rule.nulls_distinct)
 
 
 def _has_column(connection: psycopg.Connection[Any], table: str, column: str) -> bool:
@@ -255,33 +258,3 @@ def _has_column(connection: psycopg.Connection[Any], table: str, column: str) ->
         "NOT attisdropped"
     )
     return connection.execute(query, (table, column)).fetchone() is not None
-
-
-def _key(connection: psycopg.Connection[Any], table: str) -> tuple[str, ...]:
-    query = """
-      SELECT a.attname FROM pg_catalog.pg_index i
-        JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
-       WHERE i.indrelid = pg_catalog.to_regclass(%s) AND i.indisprimary
-       ORDER BY array_position(i.indkey::int2[], a.attnum)"""
-    return tuple(str(row[0]) for row in connection.execute(query, (table,)))
-
-
-def _duplicates(connection: psycopg.Connection[Any], table: str, rule: Rule) -> tuple[int, tuple[str, ...]] | str:
-    """Rows that share their key with another row, and a few such keys; NULLs are no duplicates unless declared so."""
-    keys = ", ".join(f"({key})" for key in rule.keys)
-    conditions = [f"({rule.expression})"] if rule.expression else []
-    conditions += [f"({key}) IS NOT NULL" for key in rule.keys] if rule.nulls_distinct else []
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    shown = " || ', ' || ".join(f"coalesce(({key})::text, 'NULL')" for key in rule.keys)
-    grouped = sql.SQL(f"SELECT left({shown}, 200) AS shown, count(*) AS rows FROM ") + identifier(table)
-    grouped += sql.SQL(f"{where} GROUP BY {keys} HAVING count(*) > 1")
-    query = sql.SQL(
-        "WITH twice AS ({}) SELECT coalesce(sum(rows), 0), (SELECT array_agg(shown) FROM (SELECT shown FROM "
-        "twice ORDER BY rows DESC, shown LIMIT 3) few) FROM twice"
-    )
-    try:
-        with connection.transaction():
-            row = connection.execute(query.format(grouped)).fetchone()
-    except psycopg.Error as error:
-        return " ".join(str(error).split())
-    return (int(row[0]), tuple(row[1] or ())) if row else (0, ())

@@ -1,0 +1,186 @@
+"""Constraints that nobody held against the rows: NOT VALID ones, and those stamped as valid by a write to the catalog.
+
+Every check, foreign key, NOT NULL and unique index that is new in this run, or newly valid, is counted against the
+rows, whatever the catalog says of it. What is not counted: exclusion constraints, foreign keys over periods, unique
+indexes over a collation that is not deterministic, and checks of domains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from pytest_dryrun.model.scripts import Location
+from pytest_dryrun.model.values import Finding, Severity
+from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
+from pytest_dryrun.rehearsal.judge.counting import count_duplicates, count_where, finding, primary_key
+from pytest_dryrun.rehearsal.judge.foreign_keys import ForeignKey, count_orphans
+from pytest_dryrun.rehearsal.judge.scene import Scene
+from pytest_dryrun.sql.names import bare, last, parts, quoted
+
+Counted = tuple[int, tuple[str, ...]] | str
+_CHECK = """
+SELECT pg_get_expr(conbin, conrelid), connoinherit,
+       ARRAY(SELECT a.attname::text FROM unnest(conkey) k JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k)
+  FROM pg_constraint WHERE oid = %s"""
+# Equal under a collation that is not deterministic need not be equal in the index.
+_UNIQUE = """
+SELECT ARRAY(SELECT pg_get_indexdef(i.indexrelid, k, false) FROM generate_series(1, i.indnkeyatts) k),
+       coalesce(pg_get_expr(i.indpred, i.indrelid), ''), pg_get_indexdef(i.indexrelid) ~ 'NULLS NOT DISTINCT',
+       NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation
+                    WHERE a.attrelid IN (i.indexrelid, i.indrelid) AND NOT c.collisdeterministic)
+  FROM pg_index i WHERE i.indexrelid = %s"""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a constraint asks of the rows; `valid` as the catalog says, `identity` as a waiver names it."""
+
+    kind: str
+    item: CatalogObject
+    valid: bool
+
+    @property
+    def table(self) -> str:
+        """Whose rows are meant."""
+        return str(self.item.parent)
+
+    @property
+    def identity(self) -> str:
+        """The constraint, or the column that must not be NULL."""
+        return self.item.identity
+
+    @property
+    def called(self) -> str:
+        """Its kind and name in words."""
+        return f"{self.kind} {last(self.identity)} of {self.table}"
+
+
+def constraint_findings(scene: Scene) -> tuple[Finding, ...]:
+    """`constraint-not-valid` and `constraint-violated`: what the rows on the copy say to each new constraint."""
+
+    def place(demand: Demand) -> Location:
+        names = [bare(parts(demand.table)[-1]), demand.item.name]
+        return scene.find_first(names, ["add", "create", "validate", "set", "update"], ["alter"])
+
+    demands = [demand for demand in demands_of(scene.before, scene.after) if not scene.is_history(demand.table)]
+    return tuple(judged(scene.copy, demands, place))
+
+
+def judged(
+    connection: psycopg.Connection[Any], demands: Sequence[Demand], place: Callable[[Demand], Location]
+) -> Iterator[Finding]:
+    """The verdict on each demand, its rows counted now."""
+    for demand in demands:
+        counted = _count(connection, demand)
+        if counted is not None and (made := _finding(demand, counted, place(demand))):
+            yield made
+
+
+def demands_of(before: Catalog, after: Catalog) -> list[Demand]:
+    """What is asked of rows now and was not, or not of the rows that were there.
+
+    A new table's constraints were held against each row as it came, unless the table took the place of another.
+    """
+    tables = {item.identity: item.oid for item in before.of_kind("table")}
+    oids = set(tables.values())
+    lasting = {item.identity for item in after.of_kind("table") if item.oid in oids or item.identity in tables}
+    found = [demand for demand in _demands(before, after) if demand.table in lasting or not demand.valid]
+    asked = {demand.identity for demand in found}
+    parents = {item.identity: item.attributes.get("inherits", ()) for item in after.of_kind("table")}
+    # What a table asks of its heirs and partitions as well is counted there.
+    return [
+        demand
+        for demand in found
+        if not any(f"{parent}.{last(demand.identity)}" in asked for parent in parents.get(demand.table, ()))
+        and demand.item.attributes.get("attached_to") not in asked
+    ]
+
+
+def _demands(before: Catalog, after: Catalog) -> Iterator[Demand]:
+    known = {(item.kind, item.oid, item.number): item for item in before.objects}
+    for item in after.of_kind("constraint", "column", "index"):
+        old = known.get((item.kind, item.oid, item.number))
+        if item.kind == "column":
+            if item.attributes["not_null"] and (old is None or not old.attributes["not_null"] or _stamped(old, item)):
+                yield Demand("NOT NULL", item, item.attributes.get("not_null_valid", True) is not False)
+        elif item.kind == "index":
+            asks = item.details["unique"] and item.attributes["valid"]
+            if asks and (old is None or not old.details["unique"] or not old.attributes["valid"]):
+                yield Demand("unique index", item, valid=True)
+        elif item.attributes["type"] in ("check", "foreign key") and item.details.get("enforced", True) is not False:
+            valid = bool(item.attributes["valid"])
+            if old is None or bool(old.attributes["valid"]) != valid or old.details.get("enforced", True) is False:
+                yield Demand(item.attributes["type"], item, valid)
+
+
+def _stamped(old: CatalogObject, new: CatalogObject) -> bool:
+    return bool(old.attributes.get("not_null_valid", True) != new.attributes.get("not_null_valid", True))
+
+
+def _count(connection: psycopg.Connection[Any], demand: Demand) -> Counted | None:
+    """Rows that break it; None where they are not counted and need not be."""
+    item, table = demand.item, demand.table
+    if demand.kind == "foreign key":
+        key = ForeignKey.of(item)
+        return None if key.temporal and demand.valid else count_orphans(connection, key)
+    alias = bare(last(table))  # a check may name its table
+    shown = primary_key(connection, table)
+    if demand.kind == "NOT NULL":
+        null = sql.SQL("{} IS NULL").format(sql.Identifier(alias, item.name))
+        return count_where(connection, table, null, shown, alias=alias)
+    try:
+        row = connection.execute(_CHECK if demand.kind == "check" else _UNIQUE, (item.oid,)).fetchone()
+    except psycopg.Error as error:
+        return " ".join(str(error).split())
+    if row is None:
+        return "it is gone"
+    if demand.kind == "check":
+        expression, alone, columns = row
+        broken = sql.SQL("NOT (") + sql.SQL(expression) + sql.SQL(")")
+        named = [*shown, *(column for column in columns if column not in shown)]
+        return count_where(connection, table, broken, named, alias=alias, heirs=not alone)
+    keys, predicate, together, comparable = row
+    return count_duplicates(connection, table, keys, predicate, nulls_distinct=not together) if comparable else None
+
+
+def _finding(demand: Demand, counted: Counted, place: Location) -> Finding | None:
+    evidence: dict[str, Any] = {"table": demand.table, "constraint": last(demand.identity), "rows": None}
+    if demand.kind == "foreign key":
+        evidence["referenced"] = demand.item.details["referenced"]
+    rule, severity = "constraint-violated", Severity.BLOCKER
+    said = f"{demand.called[0].upper()}{demand.called[1:]} "
+    if isinstance(counted, str):
+        severity = Severity.WARNING if demand.valid else Severity.BLOCKER
+        said += f"{'is new' if demand.valid else 'is NOT VALID'}, made {place}, and whether rows break it could not be "
+        said += f"counted ({counted}). Count them by hand."
+    elif counted[0]:
+        rows, keys = counted
+        evidence |= {"rows": rows, "keys": list(keys)}
+        examples = f" ({'; '.join(keys[:3])})" if keys else ""
+        if demand.valid:
+            said += f"is marked as valid {place}, though {rows:,} rows break it{examples}: the server never held it "
+            said += (
+                "against them. Fix these rows, and let the server validate the constraint instead of writing to its "
+            )
+            said += "catalog."
+        else:
+            change = "change of their key" if demand.kind == "foreign key" else "UPDATE of such a row"
+            said += f"is NOT VALID, added {place}, and {rows:,} rows break it{examples}. Every {change} fails from now "
+            said += "on, and so would VALIDATE CONSTRAINT. Fix these rows first."
+    elif demand.valid:
+        return None
+    else:
+        rule, severity, evidence["rows"] = "constraint-not-valid", Severity.INFO, 0
+        said += f"is NOT VALID, added {place}; no row breaks it. Validate it in a later release: {_validate(demand)}"
+    return finding(rule, severity, said, place, demand.table, evidence, about=demand.identity)
+
+
+def _validate(demand: Demand) -> str:
+    named = demand.item.attributes.get("not_null_name")
+    name = quoted(named) if named else last(demand.identity)
+    return f"ALTER TABLE {demand.table} VALIDATE CONSTRAINT {name};"

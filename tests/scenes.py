@@ -1,0 +1,55 @@
+"""Real rehearsals for tests of judges: a database, an untouched copy of it, and migrations run on the other."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from psycopg import sql
+
+from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.values import Finding, Severity
+from pytest_dryrun.postgres.catalog import read_catalog
+from pytest_dryrun.postgres.catalog.difference import difference
+from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.rehearsal.judge.scene import Scene
+from pytest_dryrun.sql.statements import cut
+
+B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741  (as in the contract's columns)
+
+
+def migration(text: str, name: str = "20260301_change") -> Migration:
+    """A pending migration with this text."""
+    return Migration(name, f"{name}/migration.sql", text, "", cut(text))
+
+
+@contextmanager
+def rehearsed(postgres: Conninfo, setup: str, *pending: str) -> Iterator[Scene]:
+    """What judges see after `pending` ran, file by file, on a copy of a database that `setup` made."""
+    names = [f"test_{uuid.uuid4().hex[:12]}" for _ in range(2)]
+    template, copy = (postgres.database(name) for name in names)
+    files = [migration(text, f"2026030{number}_change") for number, text in enumerate(pending, 1)]
+    with connect(postgres) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(names[0])))
+        with connect(template, settings={"search_path": "public"}) as connection:
+            connection.execute(setup)  # type: ignore[call-overload]
+        both = (sql.Identifier(name) for name in reversed(names))
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*both))
+    try:
+        for text in pending:
+            with connect(copy, settings={"search_path": "public", "allow_system_table_mods": "on"}) as connection:
+                connection.execute(text)  # type: ignore[call-overload]
+        with connect(template) as untouched, connect(copy) as migrated:
+            before, after = read_catalog(untouched), read_catalog(migrated)
+            changes = difference(before, after, follow_oids=True)
+            yield Scene(before, after, changes, (), files, untouched, migrated)
+    finally:
+        with connect(postgres) as admin:
+            for name in names:
+                admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def short(findings: tuple[Finding, ...]) -> list[tuple[str, Severity, str | None]]:
+    """Rule, severity and table of each finding, sorted."""
+    return sorted((item.rule, item.severity, item.table) for item in findings)

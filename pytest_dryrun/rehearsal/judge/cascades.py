@@ -1,0 +1,112 @@
+"""Which statement took rows or values along that it does not name: by the actions of foreign keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pytest_dryrun.model.scripts import Location
+from pytest_dryrun.model.values import Change, TableComparison
+from pytest_dryrun.rehearsal.judge.effects import lost
+from pytest_dryrun.rehearsal.judge.scene import Scene
+from pytest_dryrun.sql.places import Write, words
+
+# Copies of a key that partitions have are left out.
+_KEYS = """
+SELECT format('%I.%I', cn.nspname, c.relname), format('%I.%I', pn.nspname, p.relname), k.confdeltype::text,
+       k.confupdtype::text
+FROM pg_constraint k
+JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
+JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
+WHERE k.contype = 'f' AND k.conparentid = 0
+ORDER BY k.conname
+"""
+_SETS = ("n", "d")
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """The statement that set it off, the table it names, and how it reached the other one."""
+
+    place: Location
+    table: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    child: str
+    parent: str
+    on_delete: str
+    on_update: str
+
+
+def cascade(scene: Scene, table: str, change: Change) -> Cascade | None:
+    """What took rows of a table along (`rows-lost`) or changed its values (`content-changed`), if a key did."""
+    keys = [_Key(*row) for row in scene.template.execute(_KEYS).fetchall()]
+    deleting = _deleted_from(scene, keys, table, seen=frozenset())
+    if change is Change.ROWS_LOST:
+        return next(deleting, None)
+    return next(_changed_by(scene, keys, table, seen=frozenset()), None)
+
+
+def _deleted_from(scene: Scene, keys: Sequence[_Key], table: str, *, seen: frozenset[str]) -> Iterator[Cascade]:
+    """Statements that delete from a parent, its parent and so on, as far as ON DELETE CASCADE leads down again."""
+    for key in keys:
+        if key.child != table or key.parent in seen | {table}:
+            continue
+        for write in _writes(scene, key.parent, "truncate"):
+            if "cascade" in words(write.place.sql):
+                yield Cascade(write.place, key.parent, "TRUNCATE ... CASCADE")
+        if key.on_delete == "c" and _lost_rows(scene, key.parent):
+            for write in _writes(scene, key.parent, "delete"):
+                yield Cascade(write.place, key.parent, "ON DELETE CASCADE")
+            yield from _deleted_from(scene, keys, key.parent, seen=seen | {table})
+
+
+def _changed_by(scene: Scene, keys: Sequence[_Key], table: str, *, seen: frozenset[str]) -> Iterator[Cascade]:
+    for key in keys:
+        if key.child != table or key.parent in seen | {table}:
+            continue
+        if key.on_delete in _SETS and _lost_rows(scene, key.parent):
+            how = "ON DELETE SET NULL" if key.on_delete == "n" else "ON DELETE SET DEFAULT"
+            for write in _writes(scene, key.parent, "delete"):
+                yield Cascade(write.place, key.parent, how)
+            for above in _deleted_from(scene, keys, key.parent, seen=frozenset({table})):
+                yield Cascade(above.place, above.table, how)
+        if key.on_update in ("c", *_SETS) and _changed(scene, key.parent):
+            for write in _writes(scene, key.parent, "update"):
+                yield Cascade(write.place, key.parent, "ON UPDATE")
+            if key.on_update == "c":
+                yield from _changed_by(scene, keys, key.parent, seen=seen | {table})
+
+
+def _writes(scene: Scene, table: str, verb: str) -> list[Write]:
+    """The statements that write to a table or one of its parts, those that do so themselves first."""
+    names = names_of(scene, table)
+    found = [write for write in scene.writes() if write.verb == verb and any(write.on(name) for name in names)]
+    return sorted(found, key=lambda write: not write.direct)
+
+
+def names_of(scene: Scene, table: str) -> list[str]:
+    """What statements may call a table: its name before and now, and those of its partitions that differ."""
+    names = [table]
+    for item in scene.tables:
+        if table in (item.table, item.part_of):
+            names += [item.table, *filter(None, (item.renamed_to,))]
+    return list(dict.fromkeys(names))
+
+
+def _of(scene: Scene, table: str) -> TableComparison | None:
+    return next((item for item in scene.tables if item.table == table), None)
+
+
+def _lost_rows(scene: Scene, table: str) -> bool:
+    """Whether rows were deleted from a table, though others may stand there now."""
+    item = _of(scene, table)
+    return item is not None and (lost(item) > 0 or bool(item.deleted) or item.change is Change.DROPPED)
+
+
+def _changed(scene: Scene, table: str) -> bool:
+    item = _of(scene, table)
+    return item is not None and bool(item.columns_changed or item.updated or lost(item))

@@ -1,4 +1,4 @@
-"""Which statement took rows or values along that it does not name: by the actions of foreign keys."""
+"""Which statement took rows or values along that it does not name: by inheritance and the actions of foreign keys."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnam
 WHERE k.contype = 'f' AND k.conparentid = 0
 ORDER BY k.conname
 """
+# Every table that a table inherits from or is a partition of, however far up.
+_ABOVE = """
+WITH RECURSIVE above (oid, parent) AS (
+    SELECT inhrelid, inhparent FROM pg_inherits
+    UNION SELECT a.oid, i.inhparent FROM above a JOIN pg_inherits i ON i.inhrelid = a.parent
+)
+SELECT format('%%I.%%I', n.nspname, c.relname)
+FROM above a JOIN pg_class c ON c.oid = a.parent JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE a.oid = to_regclass(%s)
+"""
 _SETS = ("n", "d")
 
 
@@ -42,12 +52,20 @@ class _Key:
 
 
 def cascade(scene: Scene, table: str, change: Change) -> Cascade | None:
-    """What took rows of a table along (`rows-lost`) or changed its values (`content-changed`), if a key did."""
+    """What took rows of a table along (`rows-lost`) or changed its values (`content-changed`), if anything did."""
+    for parent in above(scene, table):
+        for verb in ("delete", "truncate") if change is Change.ROWS_LOST else ("update",):
+            for write in _writes(scene, parent, verb):
+                return Cascade(write.place, parent, "inheritance")
     keys = [_Key(*row) for row in scene.template.execute(_KEYS).fetchall()]
-    deleting = _deleted_from(scene, keys, table, seen=frozenset())
     if change is Change.ROWS_LOST:
-        return next(deleting, None)
+        return next(_deleted_from(scene, keys, table, seen=frozenset()), None)
     return next(_changed_by(scene, keys, table, seen=frozenset()), None)
+
+
+def above(scene: Scene, table: str) -> list[str]:
+    """The tables through which the rows of this one are read and written too."""
+    return [row[0] for row in scene.template.execute(_ABOVE, (table,)).fetchall()]
 
 
 def _deleted_from(scene: Scene, keys: Sequence[_Key], table: str, *, seen: frozenset[str]) -> Iterator[Cascade]:

@@ -81,10 +81,16 @@ def _rows_lost(item: TableComparison) -> Iterator[Effect]:
     many = lost(item)
     for other, rows in item.moved.items():
         what = (
-            f"{rows:,} of {before:,} rows are no longer read through {item.table}: "
+            f"{rows:,} of {before:,} rows are no longer read through {item.table}{some(item.keys)}: "
             f"they are kept in {other}, which stands beside it now"
         )
-        evidence = {"rows_before": before, "rows_after": after, "rows_lost": rows, "kept_in": other}
+        evidence = {
+            "rows_before": before,
+            "rows_after": after,
+            "rows_lost": rows,
+            "kept_in": other,
+            "keys": list(item.keys),
+        }
         yield Effect("rows-lost", item.table, what, item, other, evidence)
         many -= rows
     if item.moved and many <= 0:

@@ -12,7 +12,7 @@ from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Change, Finding, Severity, TableComparison
 from pytest_dryrun.postgres.catalog.difference import Action
 from pytest_dryrun.postgres.fingerprint.shapes import Unverified
-from pytest_dryrun.rehearsal.judge.cascades import Cascade, cascade, names_of
+from pytest_dryrun.rehearsal.judge.cascades import Cascade, above, cascade, names_of
 from pytest_dryrun.rehearsal.judge.columns import new_columns
 from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
 from pytest_dryrun.rehearsal.judge.effects import Effect, effects
@@ -25,16 +25,6 @@ SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace
 WHERE c.relkind = 'm' AND c.relispopulated = %s AND c.oid = ANY(%s)
 """
 _POPULATED = "SELECT array_agg(oid) FROM pg_class WHERE relkind = 'm' AND relispopulated"
-# Every partitioned table above a partition, by the partition's name.
-_ABOVE = """
-WITH RECURSIVE above (oid, parent) AS (
-    SELECT inhrelid, inhparent FROM pg_inherits
-    UNION SELECT a.oid, i.inhparent FROM above a JOIN pg_inherits i ON i.inhrelid = a.parent
-)
-SELECT format('%%I.%%I', n.nspname, c.relname)
-FROM above a JOIN pg_class c ON c.oid = a.parent JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE a.oid = to_regclass(%s)
-"""
 
 
 def rows(scene: Scene) -> tuple[Finding, ...]:
@@ -75,7 +65,7 @@ def not_verified(scene: Scene, unverified: Sequence[Unverified], written: Collec
             change.action is Action.DROPPED and change.identity == item.table for change in scene.changes
         ):
             continue
-        names = [item.table, *(row[0] for row in scene.template.execute(_ABOVE, (item.table,)).fetchall())]
+        names = [item.table, *above(scene, item.table)]
         writes = [write for write in scene.writes() if any(write.on(name) for name in names)]
         altered = any(item.table in (change.identity, change.parent) for change in scene.changes)
         if not writes and not altered and item.table not in written:
@@ -126,7 +116,15 @@ def _lost(scene: Scene, effect: Effect) -> Finding:
         advice = "Compare them by hand, and waive this finding with what you saw."
         done = f"touched {place}"
     said = f"{what}; {done}. {advice}"
-    return replace(finding(rule, severity, said, place, effect.table, effect.evidence), cascaded=by is not None)
+    cascaded = by is not None or _only_a_part_is_named(scene, effect.table, place)
+    return replace(finding(rule, severity, said, place, effect.table, effect.evidence), cascaded=cascaded)
+
+
+def _only_a_part_is_named(scene: Scene, table: str, place: Location) -> bool:
+    """Whether the statement names a partition of the table, not the table."""
+    found = set(words(place.sql))
+    names = [bare(parts(name)[-1]) for name in names_of(scene, table)]
+    return bool(found) and names[0] not in found and not found.isdisjoint(names)
 
 
 def _truncates(scene: Scene, effect: Effect, place: Location) -> bool:

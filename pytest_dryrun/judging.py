@@ -50,7 +50,9 @@ class Phases:
             return
         blockers = self.record.blockers()
         waived = [item for item in self.record.findings if item.waived and item.severity is Severity.BLOCKER]
-        if blockers:
+        if unknown := self.record.unknown():
+            self.outcome, self.reason = Outcome.BLOCKED, str(Blocked(unknown))
+        elif blockers:
             self.outcome, self.reason = Outcome.FAILED, "\n".join(finding.message for finding in blockers)
         elif waived and self.outcome is Outcome.PASSED:
             self.outcome = Outcome.WAIVED

@@ -7,6 +7,8 @@ from typing import NoReturn
 
 from _pytest.outcomes import Skipped  # pytest.skip.Exception, by a name that can be subclassed
 
+from pytest_dryrun.model.errors import Blocked
+from pytest_dryrun.model.rules import UNDETERMINED
 from pytest_dryrun.model.values import Fact, Finding, Json, Severity
 
 
@@ -43,10 +45,22 @@ class Record:
         return noted
 
     def judge(self, findings: Iterable[Finding]) -> None:
-        """Record findings and end the check here if any of them blocks."""
+        """Record findings and end the check here if any of them blocks.
+
+        Where all that blocks is something unknown, the claim is not untrue: the check is blocked.
+        """
         self.note(findings)
+        if unknown := self.unknown():
+            raise Blocked(unknown)
         if blockers := self.blockers():
             raise Unmet("\n".join(finding.message for finding in blockers))
+
+    def unknown(self) -> str:
+        """What keeps the check from being decided, where nothing that is known fails it; else empty."""
+        blockers = self.blockers()
+        if any(finding.rule not in UNDETERMINED for finding in blockers):
+            return ""
+        return "\n".join(finding.message for finding in blockers)
 
     def blockers(self) -> list[Finding]:
         """The findings so far that fail this check: blocking and not waived."""

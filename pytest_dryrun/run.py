@@ -95,6 +95,7 @@ class DryRun(Survey, ABC):
             performance=self.target.performance,
             limits=self.target.stalls,
             login=template.login,
+            redact=self.redactor.text,
         )
         self.publish(statements=done.statements, tables=done.tables, schema_diff=done.diff_sql)
         self.note(*done.notes)
@@ -216,6 +217,7 @@ class DryRun(Survey, ABC):
             restore_proved=not self.restored().disproved,
             busy=self.busy_tables(),
             history=self.migrations().history(),
+            redact=self.redactor.text,
             timeout_s=self.target.backup.timeout_s,
         )
         self.publish(tables=found.tables)

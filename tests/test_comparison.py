@@ -190,8 +190,14 @@ def test_partitioned_tables_are_compared_as_one(database, migrated):
         "INSERT INTO p SELECT * FROM kept",
         "DROP TABLE kept",
     )
-    assert {"public.p", "public.t", "public.keyless"} == set(found)
-    assert Change.NONE == found["public.p"].change
+    assert {"public.p", "public.p_rest", "public.t", "public.keyless"} == set(found)
+    assert (Change.NONE, 2, 2) == (
+        found["public.p"].change,
+        found["public.p"].rows_before,
+        found["public.p"].rows_after,
+    )
+    part = found["public.p_rest"]
+    assert ("public.p", Change.NONE, 2, 1) == (part.part_of, part.change, part.rows_before, part.rows_after)
 
 
 def test_hostile_names_are_only_names(database, migrated):

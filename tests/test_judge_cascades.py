@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from scenes import W, rehearsed
 
-from pytest_dryrun.rehearsal.judge.cascades import cascades_added
+from pytest_dryrun.rehearsal.judge.key_actions import cascades_added
 
 pytestmark = pytest.mark.live
 

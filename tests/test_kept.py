@@ -49,7 +49,7 @@ def names(database: Conninfo, copy: Conninfo) -> set[str]:
     return set(kept(copy, take(database)).values())
 
 
-ALL = {"public.person", "public.loose", "public.hollow", "public.parted"}
+ALL = {"public.person", "public.loose", "public.hollow", "public.parted", "public.parted_2024"}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_leaves_rows_alone_keeps_every_table(database, copy, statement):
 def test_whatever_touches_rows_or_columns_is_not_settled(database, copy, statement, table):
     """Changed, lost, added and swapped values, columns gone, renamed or retyped: exactly that table is left open."""
     execute(copy, statement)
-    assert names(database, copy) == ALL - {f"public.{table}"}
+    assert names(database, copy) == {name for name in ALL if not name.startswith(f"public.{table}")}
 
 
 def test_a_renamed_table_is_followed_by_its_oid(database, copy):

@@ -92,6 +92,9 @@ _RULES = (
 
 RULES: Mapping[str, Rule] = {rule.id: rule for rule in _RULES}
 
+# Findings that say that something is unknown: open, they leave a criterion undetermined, where others fail it.
+UNDETERMINED = frozenset({"not-verified"})
+
 # What a rule of former versions has become; a waiver that names one is a notice.
 RETIRED: Mapping[str, str] = {
     "unfiltered-write": "rows and values are reported by rows-lost and content-changed",

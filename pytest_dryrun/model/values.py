@@ -147,13 +147,32 @@ class StatementRun:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedValue:
+    """One value before and after, as text, shortened; None is NULL. `key` names its row."""
+
+    key: str
+    column: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class TableComparison:
     """One table before and after. `table` is its quoted name before (after, where it was created).
 
     `rows_before` is None for a created table, `rows_after` for a dropped one.
-    `keys` holds a few primary keys, as text, of rows that were lost or changed.
+    `keys` holds a few primary keys, as text, of rows that were lost, else changed.
     `renamed_to` is set where the same relation (by oid) carries another name now.
     `not_verified` names the columns whose values could not be compared, with the reason.
+
+    `rows_lost` and `rows_changed` are counted by key, `values_changed` by column where rows have a key; None and empty
+    where that was not found out. `samples` shows a few changed values.
+    `filled` counts the values of columns that were NULL in every row. Those are no changed values.
+    `replaced` says that another relation stands under the name now: then all figures are about what became of the rows
+    under that name, and `columns_gone` counts the values of columns that it does not have.
+    `moved` counts the rows that are no longer read through this table and are kept in another one, by its name.
+    `part_of` is the partitioned table whose comparison counts these rows too.
+    `inserted`, `updated` and `deleted` are writes: one row written five times counts five.
     """
 
     table: str
@@ -167,6 +186,15 @@ class TableComparison:
     inserted: int | None = None
     updated: int | None = None
     deleted: int | None = None
+    rows_lost: int | None = None
+    rows_changed: int | None = None
+    values_changed: Mapping[str, int] = field(default_factory=dict)
+    samples: tuple[ChangedValue, ...] = ()
+    filled: Mapping[str, int] = field(default_factory=dict)
+    replaced: bool = False
+    columns_gone: Mapping[str, int] = field(default_factory=dict)
+    moved: Mapping[str, int] = field(default_factory=dict)
+    part_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

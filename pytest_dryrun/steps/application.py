@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -20,6 +20,7 @@ from pytest_dryrun.postgres.fingerprint.shapes import read_shapes
 from pytest_dryrun.postgres.snapshot import reader, unreadable
 from pytest_dryrun.probes.smoke import tail
 from pytest_dryrun.rehearsal.judge.defaults import DefaultReadback, columns_default_readback, default_findings
+from pytest_dryrun.rehearsal.judge.effects import Effect, effects
 from pytest_dryrun.rehearsal.judge.foreign_keys import checked_by_restore, orphans
 from pytest_dryrun.rehearsal.judge.positions import Positions, positions
 from pytest_dryrun.rehearsal.judge.scene import is_history
@@ -142,15 +143,7 @@ def _identified(backed_up: fingerprint.Fingerprint, conninfo: Conninfo, *, timeo
             shapes, unverified = read_shapes(connection)
         except psycopg.Error as error:
             raise unreadable("the catalog", error) from error
-    found = {(shape.schema, shape.name): shape for shape in shapes}
-    tables = []
-    for table in backed_up.tables:
-        if shape := found.get((table.schema, table.name)):
-            attnums = {column.name: column.attnum for column in shape.columns}
-            tables.append(replace(table, oid=shape.oid, attnums=attnums))
-        else:
-            tables.append(table)
-    return replace(backed_up, tables=tuple(tables), not_verified=unverified)
+    return replace(fingerprint.identified(backed_up, shapes), not_verified=unverified)
 
 
 def schema_as_rehearsed(database: TargetDatabase, rehearsed: Catalog) -> SchemaAsRehearsed:
@@ -172,6 +165,7 @@ def integrity(
     restore_proved: bool,
     busy: Collection[str] = (),
     history: History = frozenset(),
+    redact: Callable[[str], str] = str,
     timeout_s: float,
 ) -> Integrity:
     """Compare the target with what it was, and try its defaults, keys and indexes.
@@ -181,8 +175,9 @@ def integrity(
     rows and schema.
     `history` are the tool's own tables.
     Others wrote to `busy` tables since the backup: what differs there need not be the migrations' doing.
+    `redact` takes the run's secrets out of a text.
     """
-    tables = compare_tables(applied.prints_before, template, database.conninfo)
+    tables = compare_tables(applied.prints_before, template, database.conninfo, redact=redact)
     counters = tuple_counters(database.conninfo, settled_s=SETTLED_S, timeout_s=COUNTERS_S)
     with connect(database.conninfo, statement_timeout_s=timeout_s) as connection:
         after = read_catalog(connection)
@@ -195,8 +190,8 @@ def integrity(
     tables = tuple(counted(table, after, applied.counters_before, counters) for table in tables)
     return Integrity(
         tables=tables,
-        rows_before=sum(table.rows_before or 0 for table in tables),
-        rows_after=sum(table.rows_after or 0 for table in tables),
+        rows_before=sum(table.rows_before or 0 for table in tables if table.part_of is None),
+        rows_after=sum(table.rows_after or 0 for table in tables if table.part_of is None),
         row_findings=(*row_findings(tables, rehearsed, busy, history), *_as_rehearsed(moved, rehearsed)),
         defaults=readback,
         default_findings=default_findings(readback),
@@ -219,12 +214,12 @@ def row_findings(
     tell: it is told, and the copy's word stands. What the rehearsal did to the same table lends its rule, migration and
     line: a waiver given there holds here.
     """
-    found = []
-    for table in tables:
-        rule = _rule(table)
-        if rule is not None and not is_history(table.table, history):
-            found.append(_row_finding(table, rule, rehearsed, busy=table.table in busy))
-    return tuple(found)
+    mine = [table for table in tables if not is_history(table.table, history)]
+    return tuple(_row_finding(effect, rehearsed, busy=_busy(effect.comparison, busy)) for effect in effects(mine))
+
+
+def _busy(table: TableComparison, busy: Collection[str]) -> bool:
+    return table.table in busy or table.part_of in busy
 
 
 def _as_rehearsed(found: Sequence[Finding], rehearsed: Sequence[Finding]) -> list[Finding]:
@@ -236,45 +231,29 @@ def _as_rehearsed(found: Sequence[Finding], rehearsed: Sequence[Finding]) -> lis
 # What a rehearsal may have called the same thing.
 _CAUSES = {
     "table-dropped": {"table-dropped", "schema-dropped"},
-    "rows-lost": {"rows-lost", "truncated", "unfiltered-write"},
-    "content-changed": {"content-changed", "unfiltered-write"},
-    "not-verified": {"not-verified"},
+    "rows-lost": {"rows-lost", "truncated"},
 }
 
 
-def _rule(table: TableComparison) -> str | None:
-    if table.change is Change.DROPPED:
-        return "table-dropped" if table.rows_before else None
-    if table.change in {Change.ROWS_LOST, Change.CONTENT_CHANGED}:
-        return table.change.value
-    return "not-verified" if table.not_verified else None
-
-
-def _row_finding(table: TableComparison, rule: str, rehearsed: Sequence[Finding], *, busy: bool) -> Finding:
-    keys = f" (for example {', '.join(table.keys[:3])})" if table.keys else ""
-    what = {
-        "table-dropped": f"{table.table} is gone with its {table.rows_before} rows",
-        "rows-lost": f"{table.table} had {table.rows_before} rows and has {table.rows_after}: rows are gone{keys}",
-        "content-changed": f"{table.table}: values of {', '.join(table.columns_changed)} changed{keys}",
-        "not-verified": f"{table.table} could not be compared in full: {'; '.join(table.not_verified)}",
-    }[rule]
-    cause = next(
-        (finding for finding in rehearsed if finding.table == table.table and finding.rule in _CAUSES[rule]), None
-    )
-    if cause is None and busy and rule in {"rows-lost", "content-changed"}:
+def _row_finding(effect: Effect, rehearsed: Sequence[Finding], *, busy: bool) -> Finding:
+    causes = _CAUSES.get(effect.rule, {effect.rule})
+    same = [item for item in rehearsed if item.table == effect.table and item.rule in causes]
+    same = [item for item in same if item.evidence.get("kept_in") == effect.evidence.get("kept_in")]
+    cause = next((item for item in same if item.severity is not Severity.INFO), None)
+    if cause is None and busy and effect.rule in {"rows-lost", "content-changed"}:
         text = (
-            f"{what}. Others wrote to this table while the run went on, and on the copy the migrations did not do"
-            " this: it is taken for their work."
+            f"{effect.what}. Others wrote to this table while the run went on, and on the copy the migrations did not"
+            " do this: it is taken for their work."
         )
-        return Finding("changed-by-others", Severity.WARNING, text, table=table.table, evidence={"keys": [*table.keys]})
+        return Finding("changed-by-others", Severity.WARNING, text, table=effect.table, evidence=effect.evidence)
     why = "as on the copy" if cause else "which did not happen on the copy"
-    evidence = {"rows_before": table.rows_before, "rows_after": table.rows_after, "keys": list(table.keys)}
     return Finding(
-        cause.rule if cause else rule,
-        Severity.BLOCKER,
-        f"{what}, {why}. Roll back from the backup.",
+        cause.rule if cause else effect.rule,
+        cause.severity if cause else Severity.BLOCKER,
+        f"{effect.what}, {why}. Roll back from the backup.",
         cause.migration if cause else None,
         cause.line if cause else None,
-        table.table,
-        evidence,
+        effect.table,
+        effect.evidence,
+        cascaded=cause is not None and cause.cascaded,
     )

@@ -2,60 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from pytest_dryrun.model.errors import TargetUnusable
-from pytest_dryrun.model.values import Change, Finding, Severity, TableComparison
+from pytest_dryrun.model.values import ChangedValue, Finding, Severity, TableComparison
 from pytest_dryrun.postgres import fingerprint
 from pytest_dryrun.postgres.catalog import Catalog
 from pytest_dryrun.postgres.catalog.difference import difference
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.fingerprint import comparison
 from pytest_dryrun.postgres.fingerprint.proof import proof
-from pytest_dryrun.postgres.fingerprint.shapes import Unverified
 
 WORKERS = 2
+SHOWN_CHARACTERS = 60
 
 
 def compare_tables(
-    before: fingerprint.Fingerprint, before_conninfo: Conninfo, after_conninfo: Conninfo, *, copied: bool = False
+    before: fingerprint.Fingerprint,
+    before_conninfo: Conninfo,
+    after_conninfo: Conninfo,
+    *,
+    copied: bool = False,
+    redact: Callable[[str], str] = str,
 ) -> tuple[TableComparison, ...]:
     """What became of every table; `before` are exact figures of the rows in `before_conninfo`.
 
     Where a table's exact figures stayed what they were, that settles it, and the side before need not be read again.
-    `copied` promises that the database after began as a copy of the one whose figures these are, made since.
+    `copied` promises that the database after began as a copy of the one whose figures these are, made since; then the
+    tables of extensions are compared too. `redact` takes the run's secrets out of values before these are shortened.
     Raises TargetUnusable where `before_conninfo` no longer holds the rows that were counted there.
     """
     same = fingerprint.kept(after_conninfo, before, copied=copied, workers=WORKERS)
-    settled = [table for table in before.tables if table.oid in same]
-    # Known, so that they do not pass for created.
-    known = [Unverified(table.oid, table.table, "settled by its figures", expected=True) for table in settled]
-    rest = replace(
-        before,
-        tables=tuple(table for table in before.tables if table.oid not in same),
-        not_verified=(*before.not_verified, *known),
-    )
-    unchanged = (
-        TableComparison(
-            table.table,
-            table.rows,
-            table.rows,
-            Change.NONE,
-            renamed_to=same[table.oid] if same[table.oid] != table.table else None,
-        )
-        for table in settled
-    )
-    found = comparison.compare(rest, before_conninfo, after_conninfo, workers=WORKERS)
-    counted = {table.table: table.rows for table in rest.tables}
-    for item in found:
-        if item.table in counted and item.rows_before != counted[item.table]:
-            raise TargetUnusable(
-                f"The copy of {item.table} holds {item.rows_before} rows; {counted[item.table]} were counted in it"
-                " before.",
-                "Somebody changed the copy since it was proved, so what became of the table's rows is not known.",
-                "Leave the disposable server alone and run again.",
-            )
-    return tuple(sorted((*found, *unchanged), key=lambda item: item.table))
+    found = comparison.compare(before, before_conninfo, after_conninfo, settled=same, members=copied, workers=WORKERS)
+    return tuple(replace(item, samples=tuple(_shown(value, redact) for value in item.samples)) for item in found)
+
+
+def _shown(value: ChangedValue, redact: Callable[[str], str]) -> ChangedValue:
+    """A value without secrets, then shortened: half of a secret would not be known for one."""
+    texts = (None if text is None else _short(redact(text)) for text in (value.before, value.after))
+    return ChangedValue(redact(value.key), value.column, *texts)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_CHARACTERS else line[:SHOWN_CHARACTERS] + "..."
 
 
 def row_differences(expected: fingerprint.Fingerprint, found: fingerprint.Fingerprint) -> list[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_dryrun.config import Performance, Stalls
@@ -19,16 +19,18 @@ from pytest_dryrun.postgres.catalog.script import as_sql
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.fingerprint import Fingerprint
 from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
+from pytest_dryrun.postgres.fingerprint.shapes import Unverified
 from pytest_dryrun.rehearsal.judge import lint, locks
 from pytest_dryrun.rehearsal.judge.balance import balance
-from pytest_dryrun.rehearsal.judge.cascades import cascades_added
 from pytest_dryrun.rehearsal.judge.columns import column_findings
 from pytest_dryrun.rehearsal.judge.destructive import destructive
 from pytest_dryrun.rehearsal.judge.enforcement import enforcement_off
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
+from pytest_dryrun.rehearsal.judge.key_actions import cascades_added
 from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
 from pytest_dryrun.rehearsal.judge.positions import positions
 from pytest_dryrun.rehearsal.judge.required import required_columns
+from pytest_dryrun.rehearsal.judge.rows import not_verified
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.rehearsal.judge.sequences import set_back
 from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
@@ -38,10 +40,13 @@ from pytest_dryrun.rehearsal.judge.violations import VIOLATIONS, violations
 from pytest_dryrun.rehearsal.observe import stalls
 from pytest_dryrun.rehearsal.observe.attribution import attribute
 from pytest_dryrun.rehearsal.observe.folding import fold
-from pytest_dryrun.rehearsal.observe.observation import Observed
+from pytest_dryrun.rehearsal.observe.observation import Observed, strength
 from pytest_dryrun.rehearsal.observe.recorder import Recorder
 from pytest_dryrun.steps.comparing import compare_tables
 from pytest_dryrun.steps.tuples import SETTLED_S, counted
+
+# The weakest lock that lets a statement write.
+WRITES = strength("RowExclusiveLock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +113,12 @@ def rehearse(
     performance: Performance,
     limits: Stalls,
     login: Conninfo | None = None,
+    redact: Callable[[str], str] = str,
 ) -> Rehearsal:
     """Copy the template, apply what is pending, and find out what that did.
 
     `prints` are the template's own figures: they tell which tables the copy began with. `login` is whose session
-    applies, with no more rights than in the target.
+    applies, with no more rights than in the target. `redact` takes the run's secrets out of a text.
     """
     copies = Copies(template, databases.copy(admin, template.dbname, name))
     with connect(copies.template, statement_timeout_s=timeout_s) as connection:
@@ -129,7 +135,7 @@ def rehearse(
         moved = set_back(sequences, positions(connection), pending)
     changes = difference(before, after, follow_oids=True)
     counters = tuple_counters(copies.copy, settled_s=SETTLED_S)
-    tables = compare_tables(prints, copies.template, copies.copy, copied=True)
+    tables = compare_tables(prints, copies.template, copies.copy, copied=True, redact=redact)
     tables = tuple(counted(table, after, {}, counters) for table in tables)
     with (
         connect(copies.template, statement_timeout_s=timeout_s) as untouched,
@@ -149,28 +155,11 @@ def rehearse(
             advice=lint.lint(pending, version_num=before.version_num, in_transaction=in_transaction),
             longest_read_ms=max((read for read, _ in watched.longest.values()), default=0.0),
             longest_write_ms=max((write for _, write in watched.longest.values()), default=0.0),
-            destructive=(*moved, *_vanished(tables, changes)),
+            destructive=moved,
             notes=watched.notes,
         )
-        judged = _judged(found, scene, watched, sizes, performance, limits)
+        judged = _judged(found, scene, watched, sizes, performance, limits, prints.not_verified)
         return _balanced(judged, scene, shared)
-
-
-def _vanished(tables: Sequence[TableComparison], changes: Sequence[CatalogChange]) -> tuple[Finding, ...]:
-    """What is gone with its rows although the catalog lists no drop: large objects are in no catalog of the schema."""
-    listed = {change.identity for change in changes} | {change.parent for change in changes}
-    gone = [table for table in tables if table.change is Change.DROPPED and table.rows_before]
-    return tuple(
-        Finding(
-            "rows-lost",
-            Severity.BLOCKER,
-            f"{table.table}: all {table.rows_before:,} are gone. Keep them until nothing refers to them any more.",
-            table=table.table,
-            evidence={"rows_before": table.rows_before},
-        )
-        for table in gone
-        if table.table not in listed
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +218,7 @@ def _judged(
     sizes: Mapping[str, tuple[int, int]],
     performance: Performance,
     limits: Stalls,
+    unverified: Sequence[Unverified],
 ) -> Rehearsal:
     if found.failures:
         return found
@@ -236,6 +226,7 @@ def _judged(
         Finding("not-observed", Severity.BLOCKER, f"The recorder could not see everything the migration did: {text}")
         for text in watched.trouble
     ]
+    written = {lock.relation for item in watched.observed for lock in item.run.locks if strength(lock.mode) >= WRITES}
     verdict = locks.judge(
         watched.observed,
         scene.migrations,
@@ -247,7 +238,12 @@ def _judged(
     return replace(
         found,
         undone=undone(watched.observed, scene.migrations),
-        destructive=(*found.destructive, *destructive(scene), *data_at_risk(scene)),
+        destructive=(
+            *found.destructive,
+            *destructive(scene),
+            *data_at_risk(scene),
+            *not_verified(scene, unverified, written),
+        ),
         foreign_keys=(
             *foreign_keys(scene),
             *constraint_findings(scene),

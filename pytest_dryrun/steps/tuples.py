@@ -44,14 +44,15 @@ def busy(readings: tuple[Counters, Counters, Counters, Counters], *, deploying_s
 
 
 def counted(table: TableComparison, after: Catalog, before: Counters, now: Counters) -> TableComparison:
-    """The comparison with the difference of two readings; left open where the table is gone or was not counted."""
+    """The comparison with the difference of two readings; left open where the table is gone or was not counted.
+
+    Or where a partitioned table lost a partition, and what was counted there, meanwhile.
+    """
     found = after.find("table", table.renamed_to or table.table)
     if found is None or found.oid not in now:
         return table
     old, new = before.get(found.oid, TupleCounters(0, 0, 0)), now[found.oid]
-    return replace(
-        table,
-        inserted=new.inserted - old.inserted,
-        updated=new.updated - old.updated,
-        deleted=new.deleted - old.deleted,
-    )
+    writes = (new.inserted - old.inserted, new.updated - old.updated, new.deleted - old.deleted)
+    if min(writes) < 0:
+        return table
+    return replace(table, inserted=writes[0], updated=writes[1], deleted=writes[2])

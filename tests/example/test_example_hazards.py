@@ -23,7 +23,7 @@ JUDGES = {
 }
 RULES = {
     *("table-dropped", "column-dropped", "schema-dropped", "rows-lost", "content-changed", "truncated"),
-    *("unfiltered-write", "renamed", "table-rewritten", "scanned-under-lock", "index-blocks-writes", "reads-blocked"),
+    *("renamed", "table-rewritten", "scanned-under-lock", "index-blocks-writes", "reads-blocked"),
     *("required-column", "unsafe-default", "constraint-violated", "orphaned-rows"),
     *("statement-failed", "partially-applied"),
 }

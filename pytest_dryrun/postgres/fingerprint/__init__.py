@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -43,7 +43,7 @@ class TableFingerprint:
 
     `key` names the columns that identify a row; without any, `row_sum` alone binds values to rows.
     `volatile` marks an unlogged table: empty after a crash and on a standby.
-    A partitioned table stands for its partitions.
+    A partitioned table adds up its `leaves`, the partitions on this server.
     `heap` is where the rows lay when they were counted, whatever oid and attnums the table is given later; None where
     that would prove nothing.
     """
@@ -59,7 +59,14 @@ class TableFingerprint:
     attnums: Mapping[str, int]
     key: tuple[str, ...]
     volatile: bool = False
+    relkind: str = "r"
     heap: Heap | None = field(default=None, compare=False)
+    leaves: tuple[TableFingerprint, ...] = ()
+
+    @property
+    def heaps(self) -> tuple[TableFingerprint, ...]:
+        """The tables that hold the rows: the leaves of a partitioned table, else itself."""
+        return self.leaves if self.relkind == "p" else (self,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +127,7 @@ def take(
             heaps = read_heaps(first, shapes)
         except psycopg.Error as error:
             raise unreadable("the catalog", error) from error
-        wanted = [shape for shape in shapes if not shape.is_partition]
+        wanted = [shape for shape in shapes if shape.relkind != "p"]
         wanted.sort(key=lambda shape: shape.size_bytes, reverse=True)
         others = min(workers, len(wanted)) - 1
         connections = [first, *_joined(stack, conninfo, snapshot_id, others, statement_timeout_s)]
@@ -134,12 +141,44 @@ def take(
         return Fingerprint(
             version_num=first.info.server_version,
             mode=mode,
-            tables=tuple(sorted(tables, key=lambda table: (table.schema, table.name))),
+            tables=_whole(shapes, tables),
             sequences=sequences,
             not_verified=unverified + unread,
             duration_ms=(time.monotonic() - started) * 1000,
             instant=instant,
         )
+
+
+def _whole(shapes: Sequence[TableShape], found: Sequence[TableFingerprint]) -> tuple[TableFingerprint, ...]:
+    """Every table that stands alone, by name; the leaves of a partitioned table are added up."""
+    by_oid = {table.oid: table for table in found}
+    whole = []
+    for shape in shapes:
+        if shape.root is not None:
+            continue
+        if shape.relkind != "p":
+            whole.append(by_oid[shape.oid])
+            continue
+        leaves = tuple(by_oid[oid] for oid in shape.leaves)
+        sums = {column.name: sum(leaf.columns[column.name] for leaf in leaves) for column in shape.columns}
+        rows, row_sum = sum(leaf.rows for leaf in leaves), sum(leaf.row_sum for leaf in leaves)
+        whole.append(replace(_figures_of(shape, rows, row_sum, sums), leaves=leaves))
+    return tuple(sorted(whole, key=lambda table: (table.schema, table.name)))
+
+
+def identified(before: Fingerprint, shapes: Sequence[TableShape]) -> Fingerprint:
+    """The same figures with the oids and attnums that the tables of these names have in another database."""
+    there = {(shape.schema, shape.name): shape for shape in shapes}
+
+    def named(table: TableFingerprint) -> TableFingerprint:
+        shape = there.get((table.schema, table.name))
+        leaves = tuple(named(leaf) for leaf in table.leaves)
+        if shape is None:
+            return replace(table, leaves=leaves)
+        attnums = {column.name: column.attnum for column in shape.columns}
+        return replace(table, oid=shape.oid, attnums=attnums, leaves=leaves)
+
+    return replace(before, tables=tuple(named(table) for table in before.tables))
 
 
 def kept(
@@ -168,8 +207,8 @@ def kept(
             shapes, _ = read_shapes(first)
         except psycopg.Error as error:
             raise unreadable("the catalog", error) from error
-        old = {table.oid: table for table in before.tables}
-        wanted = [same for shape in shapes if shape.oid in old and (same := _as_before(old[shape.oid], shape))]
+        old = {heap.oid: heap for table in before.tables for heap in table.heaps}
+        wanted = [former for shape in shapes if shape.oid in old and (former := _as_before(old[shape.oid], shape))]
         wanted.sort(key=lambda shape: shape.size_bytes, reverse=True)
         others = min(workers, len(wanted)) - 1
         connections = [first, *_joined(stack, conninfo, taken.id, others, statement_timeout_s)]
@@ -177,8 +216,15 @@ def kept(
         settled = unmoved(connections, before.instant, held, copied=copied)
         rest = [shape for shape in wanted if shape.oid not in settled]
         found = spread(connections, rest, lambda one, shape: _fingerprint(one, shape, "exact"), connections)
-    hashed = {table.oid: table.table for table in found if _figures(table) == _figures(old[table.oid])}
-    return {shape.oid: shape.table for shape in wanted if shape.oid in settled} | hashed
+    same = {table.oid: table.table for table in found if _figures(table) == _figures(old[table.oid])}
+    same |= {item.oid: item.table for item in wanted if item.oid in settled}
+    now = {item.oid: item for item in shapes}
+    for table in before.tables:
+        shape = now.get(table.oid) if table.relkind == "p" else None
+        leaves = {leaf.oid for leaf in table.leaves}
+        if shape and leaves == set(shape.leaves) and leaves <= same.keys() and _as_before(table, shape):
+            same[table.oid] = shape.table
+    return same
 
 
 def _as_before(table: TableFingerprint, shape: TableShape) -> TableShape | None:
@@ -221,20 +267,30 @@ def _fingerprint(
         raise unreadable(shape.table, error) from error
     read, rows, row_sum, *sums = row or (None, 0, 0)
     names = [column.name for column in shape.columns]
+    figures = {name: int(total) for name, total in zip(names, sums, strict=True)}
+    return replace(_figures_of(shape, rows, int(row_sum), figures), heap=heap if read == shape.oid else None)
+
+
+def _figures_of(shape: TableShape, rows: int, row_sum: int, columns: Mapping[str, int]) -> TableFingerprint:
     return TableFingerprint(
         oid=shape.oid,
         schema=shape.schema,
         name=shape.name,
         table=shape.table,
         rows=rows,
-        row_sum=int(row_sum),
-        columns={name: int(total) for name, total in zip(names, sums, strict=True)},
+        row_sum=row_sum,
+        columns=columns,
         types={column.name: column.type for column in shape.columns},
         attnums={column.name: column.attnum for column in shape.columns},
         key=shape.keys[0] if shape.keys else (),
         volatile=shape.volatile,
-        heap=heap if read == shape.oid else None,
+        relkind=shape.relkind,
     )
+
+
+def unread_figures(shape: TableShape) -> TableFingerprint:
+    """What the catalog tells of a table whose rows were not read: there are -1 of them."""
+    return _figures_of(shape, -1, 0, {})
 
 
 def _sequences(

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 
 from pytest_dryrun.postgres.connection import Conninfo, connect
 
-_QUERY = "SELECT relid::int8, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables"
+# A partitioned table has no rows of its own: what is written to it is counted where it lands.
+_QUERY = """
+WITH RECURSIVE below (top, relid) AS (
+    SELECT oid, oid FROM pg_class WHERE relkind = 'p'
+    UNION SELECT b.top, i.inhrelid FROM below b JOIN pg_inherits i ON i.inhparent = b.relid
+)
+SELECT s.relid::int8, s.n_tup_ins, s.n_tup_upd, s.n_tup_del
+FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid AND c.relkind <> 'p'
+UNION ALL
+SELECT b.top::int8, sum(s.n_tup_ins)::int8, sum(s.n_tup_upd)::int8, sum(s.n_tup_del)::int8
+FROM below b JOIN pg_stat_user_tables s ON s.relid = b.relid GROUP BY b.top
+"""
 # Since PostgreSQL 15 a session reports before it leaves this list (pgstat_shutdown_hook, pgstat_beshutdown_hook).
 _REPORTS_BEFORE_IT_LEAVES = 150000
 _OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

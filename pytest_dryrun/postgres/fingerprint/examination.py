@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.model.values import Change
-from pytest_dryrun.postgres.fingerprint.hashing import Hashes
+from pytest_dryrun.model.values import Change, ChangedValue
+from pytest_dryrun.postgres.fingerprint.hashing import Hashes, Value, printed
 from pytest_dryrun.postgres.fingerprint.pairing import Pairing, key_text
 from pytest_dryrun.postgres.fingerprint.shapes import TableShape
 
 KEYS_SHOWN = 5
+_ROWS_SHOWN = 3
+_COLUMNS_SHOWN = 5
+# Longer than any secret that is to be taken out of it, and far longer than what is shown in the end.
+_READ_CHARACTERS = 2000
 _BUCKETS = 1024
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -31,11 +35,15 @@ class Sides:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What happened to a table, to which columns (names before), and a few keys that show it."""
+    """What happened to a table, to which columns (names before), and a few keys and values that show it."""
 
     change: Change
     columns: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    rows_lost: int = 0
+    rows_changed: int = 0
+    values_changed: Mapping[str, int] = field(default_factory=dict)
+    samples: tuple[ChangedValue, ...] = ()
 
 
 UNCHANGED = Verdict(Change.NONE)
@@ -45,6 +53,13 @@ def totals(connection: Connection, figures: Hashes, shape: TableShape) -> Sums:
     """Rows, the sum of row hashes, then the sum of each column."""
     row = connection.execute(sql.SQL("SELECT {} FROM {}").format(figures.sums(), shape.source())).fetchone()
     return tuple(int(part) for part in row or ())
+
+
+def values_in(connection: Connection, shape: TableShape, columns: Sequence[str]) -> tuple[int, ...]:
+    """How many values, not NULL, each column holds."""
+    counts = [sql.SQL("count({})").format(sql.Identifier(column)) for column in columns]
+    row = connection.execute(sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(counts), shape.source())).fetchone()
+    return tuple(row or ())
 
 
 def examine(sides: Sides, pairing: Pairing, both: tuple[Hashes, Hashes], sums: tuple[Sums, Sums]) -> Verdict:
@@ -60,8 +75,7 @@ def examine(sides: Sides, pairing: Pairing, both: tuple[Hashes, Hashes], sums: t
     )
     try:
         _bring_together(sides, pairing, both, unequal)
-        judge = _by_key if both[0].keyed else _by_row
-        return judge(sides.before, pairing, sums)
+        return _by_key(sides, pairing, both, sums) if both[0].keyed else _by_row(sides.before, pairing, sums)
     finally:
         if not sides.before.closed and not sides.before.broken:
             sides.before.execute("DROP TABLE IF EXISTS pg_temp.dryrun_before, pg_temp.dryrun_after")
@@ -77,19 +91,16 @@ def _bucket(figures: Hashes) -> sql.Composable:
 
 
 def _select(figures: Hashes, shape: TableShape, buckets: Sequence[int], label: sql.Composable | None) -> sql.Composable:
-    """The hashes `k`, `c0`, `c1`... of the rows in some buckets; without a key only `k`."""
+    """The hash `k` of each row in some buckets and those of its columns, an array `c`; without a key only `k`."""
     parts = [sql.SQL("{} AS k").format(figures.row)]
     if figures.keyed:
-        parts += [sql.SQL("{} AS {}").format(part, _column(number)) for number, part in enumerate(figures.columns)]
+        # One array, for as many columns of hashes would fit neither a page nor beside a key.
+        parts.append(sql.SQL("ARRAY[{}]::int8[] AS c").format(sql.SQL(", ").join(figures.columns)))
     if label is not None:
         parts.append(sql.SQL("{} AS label").format(label))
     return sql.SQL("SELECT {} FROM {} WHERE {} = ANY({}::int8[])").format(
         sql.SQL(", ").join(parts), shape.source(), _bucket(figures), sql.Literal(list(buckets))
     )
-
-
-def _column(number: int) -> sql.Composable:
-    return sql.Identifier(f"c{number}")
 
 
 def _bring_together(sides: Sides, pairing: Pairing, both: tuple[Hashes, Hashes], buckets: Sequence[int]) -> None:
@@ -117,31 +128,79 @@ def _bring_together(sides: Sides, pairing: Pairing, both: tuple[Hashes, Hashes],
 
 
 _JOINED = sql.SQL("FROM pg_temp.dryrun_before b LEFT JOIN pg_temp.dryrun_after a ON a.k = b.k")
+_LOST = sql.SQL("a.k IS NULL")
+_CHANGED = sql.SQL("a.k IS NOT NULL AND a.c <> b.c")
 
 
-def _by_key(connection: Connection, pairing: Pairing, sums: tuple[Sums, Sums]) -> Verdict:
+def _by_key(sides: Sides, pairing: Pairing, both: tuple[Hashes, Hashes], sums: tuple[Sums, Sums]) -> Verdict:
+    connection = sides.before
     differs = [
-        sql.SQL("(a.k IS NOT NULL AND a.{} IS DISTINCT FROM b.{})").format(_column(number), _column(number))
-        for number in range(len(pairing.names))
+        sql.SQL("a.c[{number}] IS DISTINCT FROM b.c[{number}]").format(number=sql.Literal(number))
+        for number in range(1, len(pairing.names) + 1)
     ]
-    counted = [sql.SQL("count(*) FILTER (WHERE {})").format(part) for part in (sql.SQL("a.k IS NULL"), *differs)]
-    row = connection.execute(sql.SQL("SELECT {} {}").format(sql.SQL(", ").join(counted), _JOINED)).fetchone()
-    lost, *changes = row or (0,)
-    columns = tuple(name for name, count in zip(pairing.names, changes, strict=True) if count)
-    if lost:
-        return Verdict(Change.ROWS_LOST, columns, _keys(connection, sql.SQL("a.k IS NULL")))
-    if columns:
-        return Verdict(Change.CONTENT_CHANGED, columns, _keys(connection, sql.SQL(" OR ").join(differs)))
+    query = sql.SQL("SELECT count(*) FILTER (WHERE {}), count(*) FILTER (WHERE {}) {}")
+    lost, changed = connection.execute(query.format(_LOST, _CHANGED, _JOINED)).fetchone() or (0, 0)
+    values: dict[str, int] = {}
+    if changed:
+        counted = sql.SQL(", ").join(sql.SQL("count(*) FILTER (WHERE {})").format(part) for part in differs)
+        row = connection.execute(sql.SQL("SELECT {} {} WHERE {}").format(counted, _JOINED, _CHANGED)).fetchone()
+        values = {name: count for name, count in zip(pairing.names, row or (), strict=True) if count}
+    if lost or changed:
+        labels = _keys(connection, _LOST if lost else _CHANGED)
+        return Verdict(
+            Change.ROWS_LOST if lost else Change.CONTENT_CHANGED,
+            tuple(values),
+            tuple(label for _, label in labels),
+            lost,
+            changed,
+            values,
+            _samples(sides, pairing, both, tuple(values)) if values else (),
+        )
     if sums[1][0] > sums[0][0]:
         return Verdict(Change.ROWS_ADDED)
     # Unequal sums that no row explains: not to be called equal.
     return Verdict(Change.CONTENT_CHANGED, _unequal_columns(pairing, sums))
 
 
-def _keys(connection: Connection, condition: sql.Composable) -> tuple[str, ...]:
-    query = sql.SQL("SELECT label {} WHERE {} ORDER BY length(label), label LIMIT {}")
+def _keys(connection: Connection, condition: sql.Composable) -> list[tuple[int, str]]:
+    """The hashes and the labels of a few rows."""
+    query = sql.SQL("SELECT b.k, b.label {} WHERE {} ORDER BY length(b.label), b.label LIMIT {}")
     shown = connection.execute(query.format(_JOINED, condition, sql.Literal(KEYS_SHOWN)))
-    return tuple(row[0] for row in shown)
+    return [(row[0], row[1]) for row in shown]
+
+
+def _samples(
+    sides: Sides, pairing: Pairing, both: tuple[Hashes, Hashes], columns: Sequence[str]
+) -> tuple[ChangedValue, ...]:
+    """The changed values of a few rows, before and after."""
+    few = _keys(sides.before, _CHANGED)[:_ROWS_SHOWN]
+    shown = [pairing.names.index(name) for name in columns[:_COLUMNS_SHOWN]]
+    sides_shown = [
+        _values_of(connection, figures, shape, [pairing.values[index][number] for index in shown], [k for k, _ in few])
+        for number, (connection, figures, shape) in enumerate(
+            zip((sides.before, sides.after), both, (pairing.before, pairing.after), strict=True)
+        )
+    ]
+    found = []
+    for k, label in few:
+        before, after = (side.get(k, ()) for side in sides_shown)
+        for name, old, new in zip(columns, before, after, strict=False):
+            if old != new:
+                found.append(ChangedValue(label, name, old, new))
+    return tuple(found)
+
+
+def _values_of(
+    connection: Connection, figures: Hashes, shape: TableShape, values: Sequence[Value], rows: Sequence[int]
+) -> dict[int, tuple[str | None, ...]]:
+    texts = [
+        sql.SQL("left({}, {})").format(printed(value.otherwise or value), sql.Literal(_READ_CHARACTERS))
+        for value in values
+    ]
+    query = sql.SQL("SELECT {}, {} FROM {} WHERE {} = ANY({}::int8[])").format(
+        figures.row, sql.SQL(", ").join(texts), shape.source(), figures.row, sql.Literal(list(rows))
+    )
+    return {row[0]: tuple(row[1:]) for row in connection.execute(query)}
 
 
 def _by_row(connection: Connection, pairing: Pairing, sums: tuple[Sums, Sums]) -> Verdict:
@@ -154,8 +213,9 @@ def _by_row(connection: Connection, pairing: Pairing, sums: tuple[Sums, Sums]) -
     columns = _unequal_columns(pairing, sums)
     # As many rows as before, and some columns kept every value: the rest of the row was rewritten.
     if sums[0][0] == sums[1][0] and len(columns) < len(pairing.names):
-        return Verdict(Change.CONTENT_CHANGED, columns)
-    return Verdict(Change.ROWS_LOST)
+        values = {columns[0]: lost} if len(columns) == 1 and lost else {}
+        return Verdict(Change.CONTENT_CHANGED, columns, rows_changed=lost, values_changed=values)
+    return Verdict(Change.ROWS_LOST, rows_lost=lost)
 
 
 def _unequal_columns(pairing: Pairing, sums: tuple[Sums, Sums]) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ Mode = Literal["exact", "semantic"]
 _SEED = 7046029254386353131
 _NULL = 2545566395211041087
 _ROW_SEED = 3935559000370003845
+# How deep the hashes of a row's columns nest: the server and psycopg both read them by recursion.
+_SECTION = 48
 
 # {printed} is the value's output as text, {seed} a bigint, {mixed} the seed with its bits spread.
 _ENCODERS = {
@@ -142,10 +144,20 @@ def _template(value: Value, mode: Mode) -> str:
 
 def chain(values: Sequence[Value], start: int, mode: Mode) -> sql.Composable:
     """One hash over several values in this order; NULL is a value of its own."""
+    links = [
+        sql.SQL("coalesce({}, {})").format(encode(value, CONSTANT_SEED, mode), sql.Literal(_NULL)) for value in values
+    ]
+    return _fold(links, start)
+
+
+def _fold(links: Sequence[sql.Composable], start: int) -> sql.Composable:
+    """Hash the links in turn; many of them by sections, for expressions nest no deeper than that."""
+    if len(links) > _SECTION:
+        sections = [links[first : first + _SECTION] for first in range(0, len(links), _SECTION)]
+        return _fold([_fold(section, start) for section in sections], start)
     total: sql.Composable = sql.Literal(start)
-    for value in values:
-        encoded = encode(value, CONSTANT_SEED, mode)
-        total = sql.SQL("hashint4extended(0, {} # coalesce({}, {}))").format(total, encoded, sql.Literal(_NULL))
+    for link in links:
+        total = sql.SQL("hashint4extended(0, {} # {})").format(total, link)
     return total
 
 

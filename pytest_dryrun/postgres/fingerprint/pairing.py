@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,20 +13,43 @@ from pytest_dryrun.postgres.fingerprint import TableFingerprint
 from pytest_dryrun.postgres.fingerprint.hashing import CONSTANT_SEED, Value, cast, comparable, encode, printed, value_of
 from pytest_dryrun.postgres.fingerprint.shapes import Column, TableShape
 
-# Casts that forget by design what their type does not keep: whitespace, order and repetition of keys.
-_ONE_WAY = {("pg_catalog.json", "pg_catalog.jsonb")}
+# Casts that forget by design what their type does not keep: whitespace and the order of keys.
+_ONE_WAY = {("pg_catalog.json", "pg_catalog.jsonb"), ("text", "pg_catalog.jsonb")}
+
+# Of keys that stand twice in one object, jsonb keeps the last (PostgreSQL manual 8.14): what the others hold is lost.
+_ALL_KEPT = """
+NOT EXISTS (
+    WITH RECURSIVE part (value) AS (
+        SELECT {document}::json
+        UNION ALL
+        SELECT inner_part.value FROM part, LATERAL (
+            SELECT member.value FROM json_each({object}) AS member
+            UNION ALL
+            SELECT item.value FROM json_array_elements({array}) AS item
+        ) AS inner_part
+    )
+    SELECT FROM part, LATERAL (
+        SELECT FROM json_each({object}) AS member
+        GROUP BY member.key HAVING count(DISTINCT member.value::text) > 1
+    ) AS repeated
+)
+"""
+_OBJECT = sql.SQL("CASE json_typeof(part.value) WHEN 'object' THEN part.value ELSE '{}' END")
+_ARRAY = sql.SQL("CASE json_typeof(part.value) WHEN 'array' THEN part.value ELSE '[]' END")
 
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
     """One table on both sides: `values` before and after run in step, `key` counts into them.
 
-    `names` are the columns' names before. `not_verified` names the columns that could not be paired, with the reason.
+    `names` are the columns' names before, `now` those after.
+    `not_verified` names the columns that could not be paired, with the reason.
     """
 
     before: TableShape
     after: TableShape
     names: tuple[str, ...]
+    now: tuple[str, ...]
     values: tuple[tuple[Value, Value], ...]
     key: tuple[int, ...]
     not_verified: tuple[str, ...]
@@ -47,12 +70,13 @@ def pair(
 
     Same kind of type on both sides: compared as they are (widened integers, varchar and text, enum and text by label).
     Otherwise the old value is cast to the new type on the before side (`connection`), and has to survive the way back:
-    what a cast rounds or cuts off is a changed value. `json` to `jsonb` is only cast forward. A cast that does not
-    exist or fails on the data leaves the column not verified.
+    what a cast rounds or cuts off is a changed value. `json` or text to `jsonb` is only cast forward, and loses what
+    repeated keys hold. A cast that does not exist or fails on the data leaves the column not verified.
     """
     now = {column.attnum: column for column in after.columns}
     then = {column.name: column for column in before.columns}
     names: list[str] = []
+    named_now: list[str] = []
     values: list[tuple[Value, Value]] = []
     not_verified: list[str] = []
     for name, attnum in identity.attnums.items():
@@ -66,10 +90,22 @@ def pair(
             not_verified.append(f"{name}: {found}")
         else:
             names.append(name)
+            named_now.append(now[attnum].name)
             values.append(found)
     survivors = [[names.index(part) for part in key] for key in before.keys if set(key) <= set(names)]
-    return Pairing(
-        before, after, tuple(names), tuple(values), tuple(survivors[0]) if survivors else (), tuple(not_verified)
+    key = tuple(survivors[0]) if survivors else ()
+    return Pairing(before, after, tuple(names), tuple(named_now), tuple(values), key, tuple(not_verified))
+
+
+def without(pairing: Pairing, columns: Collection[str]) -> Pairing:
+    """The same pairing without some columns, none of which is part of the key."""
+    stay = [index for index, name in enumerate(pairing.names) if name not in columns]
+    return replace(
+        pairing,
+        names=tuple(pairing.names[index] for index in stay),
+        now=tuple(pairing.now[index] for index in stay),
+        values=tuple(pairing.values[index] for index in stay),
+        key=tuple(stay.index(index) for index in pairing.key),
     )
 
 
@@ -85,7 +121,9 @@ def _values(
         return f"its type changed from {old.type} to {new.type}, which the database before does not know"
     forward = cast(before.expression, new.base)
     lossless: sql.Composable = sql.SQL("true")
-    if (old.kind, new.kind) not in _ONE_WAY:
+    if (old.kind, new.kind) in _ONE_WAY:
+        lossless = sql.SQL(_ALL_KEPT).format(document=before.expression, object=_OBJECT, array=_ARRAY)
+    else:
         back = replace(before, expression=cast(forward, old.base))
         original = encode(before, CONSTANT_SEED, "semantic")
         lossless = sql.SQL("({} = {})").format(encode(back, CONSTANT_SEED, "semantic"), original)

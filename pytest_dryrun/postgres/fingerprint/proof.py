@@ -67,9 +67,23 @@ def _tables(before: Fingerprint, after: Fingerprint) -> Iterator[Difference]:
             )
         else:
             yield from _table(table, new[name], _version_hint(before, after))
+            yield from _leaves(table, new[name])
     for name, table in new.items():
         if name not in old:
             yield Difference(table.table, Kind.EXTRA, f"{table.table} ({table.rows} rows) is only in the restore.")
+
+
+def _leaves(old: TableFingerprint, new: TableFingerprint) -> Iterator[Difference]:
+    """Partitions that are missing or new. Rows may lie in others than before: a dump may load them through the root."""
+    names = {(leaf.schema, leaf.name) for leaf in new.leaves}, {(leaf.schema, leaf.name) for leaf in old.leaves}
+    for leaf in old.leaves:
+        if (leaf.schema, leaf.name) not in names[0]:
+            yield Difference(leaf.table, Kind.MISSING, f"{leaf.table}, a partition of {old.table}, is missing.")
+    for leaf in new.leaves:
+        if (leaf.schema, leaf.name) not in names[1]:
+            yield Difference(
+                leaf.table, Kind.EXTRA, f"{leaf.table}, a partition of {old.table}, is only in the restore."
+            )
 
 
 def _table(old: TableFingerprint, new: TableFingerprint, hint: str) -> Iterator[Difference]:

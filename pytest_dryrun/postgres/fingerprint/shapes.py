@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -46,20 +46,25 @@ ORDER BY b.attrelid, b.attnum
 _RELATIONS = """
 SELECT c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname),
        c.relkind::text, c.relispartition, c.relpersistence = 'u',
-       (SELECT sum(greatest(l.relpages * 8192.0, pg_stat_get_live_tuples(l.oid) * 100)) FROM pg_class l
-        WHERE l.oid = c.oid
-           OR c.relkind = 'p' AND l.oid IN (SELECT p.relid FROM pg_partition_tree(c.oid) p))::int8,
+       greatest(c.relpages * 8192.0, pg_stat_get_live_tuples(c.oid) * 100)::int8,
        has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
        row_security_active(c.oid),
        (SELECT x.extname FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid
         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
-          AND d.refclassid = 'pg_extension'::regclass LIMIT 1),
-       c.relkind = 'p' AND EXISTS (SELECT FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid
-                                   WHERE l.relkind = 'f')
+          AND d.refclassid = 'pg_extension'::regclass LIMIT 1)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 ORDER BY n.nspname, c.relname
+"""
+
+# A partition whose concurrent detaching was broken off is no longer read through its parent.
+_INHERITS = "SELECT inhrelid, inhparent FROM pg_inherits WHERE NOT inhdetachpending ORDER BY inhrelid, inhseqno"
+
+# What a dump carries of an extension's own tables: the rows that a condition, a WHERE clause or nothing, lets through.
+_CONFIGURATION = """
+SELECT c.relation, coalesce(c.condition, '')
+FROM pg_extension x, unnest(x.extconfig, x.extcondition) AS c (relation, condition)
 """
 
 # Plain unique indexes over columns that cannot be null, the primary key first, then the narrowest.
@@ -100,7 +105,10 @@ class TableShape:
     """A table whose rows can be read; `keys` are its candidate keys, the one to use first, empty without any.
 
     `table` is the quoted, qualified name a report shows.
-    A partitioned table stands for all its partitions; a plain table never for its inheritance children.
+    A partitioned table stands for its `leaves`, the partitions on this server that hold rows (`local` are their names);
+    `foreign` are those on another one. What is below it knows it as its `root`, and goes by its keys.
+    A plain table never stands for its inheritance children; `parents` are the tables it inherits from.
+    Of a table of an `extension`, a dump carries the rows that `condition` lets through.
     """
 
     oid: int
@@ -113,14 +121,31 @@ class TableShape:
     size_bytes: int
     columns: tuple[Column, ...]
     keys: tuple[tuple[str, ...], ...]
+    root: int | None = None
+    leaves: tuple[int, ...] = ()
+    foreign: tuple[str, ...] = ()
+    local: tuple[sql.Identifier, ...] = ()
+    parents: tuple[int, ...] = ()
+    extension: str = ""
+    condition: str = ""
 
     def source(self) -> sql.Composable:
         """What stands behind FROM."""
         if self.table == LARGE_OBJECTS:
             body = "(SELECT oid AS loid, sha256(lo_get(oid)) AS data FROM pg_largeobject_metadata) AS objects"
             return sql.SQL(body)
-        only = sql.SQL("" if self.relkind == "p" else "ONLY ")
-        return only + sql.Identifier(self.schema, self.name)
+        named = sql.Identifier(self.schema, self.name)
+        if self.condition:
+            return sql.SQL("(SELECT * FROM ONLY {} {}) AS dumped").format(named, sql.SQL(self.condition))
+        if self.relkind != "p":
+            return sql.SQL("ONLY {}").format(named)
+        if not self.foreign:
+            return named
+        # Another server is not asked: its partitions are left out, the others are not.
+        columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in self.columns)
+        parts = [sql.SQL("SELECT {} FROM ONLY {}").format(columns, leaf) for leaf in self.local]
+        none = sql.SQL("SELECT {} FROM {} WHERE false").format(columns, named)
+        return sql.SQL("({}) AS leaves").format(sql.SQL(" UNION ALL ").join(parts) if parts else none)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +154,22 @@ class Unverified:
 
     `expected` is True where a dump does not carry the rows either (foreign table, materialized view, extension),
     False where they ought to have been read and could not be: that must never pass for equal.
+    `elsewhere` marks rows that are on another server.
     """
 
     oid: int
     table: str
     reason: str
     expected: bool
+    elsewhere: bool = False
 
 
 def read_shapes(
-    connection: psycopg.Connection[tuple[Any, ...]],
+    connection: psycopg.Connection[tuple[Any, ...]], *, members: bool = False
 ) -> tuple[tuple[TableShape, ...], tuple[Unverified, ...]]:
     """Read what can be fingerprinted, partitions included, and what cannot, with the reason.
 
+    `members` reads the tables of extensions whole, where else only what a dump carries of them is read.
     Raises TargetUnusable where row-level security would hide rows from this user.
     """
     relations = connection.execute(_RELATIONS).fetchall()
@@ -150,18 +178,19 @@ def read_shapes(
     keys: dict[int, list[tuple[str, ...]]] = {}
     for oid, names in connection.execute(_KEYS, (oids,)):
         keys.setdefault(oid, []).append(tuple(names))
+    family = _Family.read(connection)
+    dumped: dict[int, str] = dict(connection.execute(_CONFIGURATION).fetchall())
     shapes: list[TableShape] = []
     unverified: list[Unverified] = []
     for oid, schema, name, table, relkind, is_partition, volatile, size, *access in relations:
-        readable, secured, extension, foreign = access
-        reason = _why_excluded(relkind, extension, has_foreign=foreign)
+        readable, secured, extension = access
+        reason = _why_excluded(relkind, extension, readable_member=members or oid in dumped)
         if reason:
-            unverified.append(Unverified(oid, table, reason, expected=True))
+            unverified.append(Unverified(oid, table, reason, expected=True, elsewhere=relkind == "f"))
         elif not readable:
-            if not is_partition:
-                reason = "permission denied: this user may not SELECT from it"
-                unverified.append(Unverified(oid, table, reason, expected=False))
-        elif secured and not is_partition:
+            reason = "permission denied: this user may not SELECT from it"
+            unverified.append(Unverified(oid, table, reason, expected=False))
+        elif secured:
             raise TargetUnusable(
                 f"Row-level security hides rows of {table} from this user.",
                 "A fingerprint of the rest would pass for the whole table, so none is taken.",
@@ -169,9 +198,61 @@ def read_shapes(
             )
         else:
             facts = (tuple(columns.get(oid, ())), tuple(keys.get(oid, ())))
-            shapes.append(TableShape(oid, schema, name, table, relkind, is_partition, volatile, size, *facts))
+            shape = TableShape(oid, schema, name, table, relkind, is_partition, volatile, size, *facts)
+            if extension:
+                shape = replace(shape, extension=extension, condition="" if members else dumped[oid])
+            shapes.append(shape)
+    shapes = _related(shapes, family, {row[0]: row for row in relations})
     _add_large_objects(connection, shapes, unverified)
     return tuple(shapes), tuple(unverified)
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """Who inherits from whom, by oid: partitions and inheritance children alike."""
+
+    parents: Mapping[int, tuple[int, ...]]
+    children: Mapping[int, tuple[int, ...]]
+
+    @classmethod
+    def read(cls, connection: psycopg.Connection[tuple[Any, ...]]) -> _Family:
+        parents: dict[int, tuple[int, ...]] = {}
+        children: dict[int, tuple[int, ...]] = {}
+        for child, parent in connection.execute(_INHERITS):
+            parents[child] = (*parents.get(child, ()), parent)
+            children[parent] = (*children.get(parent, ()), child)
+        return cls(parents, children)
+
+    def below(self, oid: int) -> Iterator[int]:
+        """Every partition below a partitioned table."""
+        for child in self.children.get(oid, ()):
+            yield child
+            yield from self.below(child)
+
+
+def _related(shapes: list[TableShape], family: _Family, relations: Mapping[int, tuple[Any, ...]]) -> list[TableShape]:
+    """Let partitioned tables know their leaves, what is below them their root, and children their parents."""
+    by_oid = {shape.oid: shape for shape in shapes}
+    tops = [shape for shape in shapes if shape.relkind == "p" and shape.oid not in family.parents]
+    roots = {oid: top for top in tops for oid in family.below(top.oid)}
+    found = []
+    for shape in shapes:
+        root = roots.get(shape.oid)
+        related = replace(shape, root=root.oid, keys=root.keys) if root is not None else shape
+        if shape.relkind == "p":
+            below = [relations[oid] for oid in family.below(shape.oid) if oid in relations]
+            leaves = [by_oid[row[0]] for row in below if row[4] == "r" and row[0] in by_oid]
+            related = replace(
+                related,
+                leaves=tuple(leaf.oid for leaf in leaves),
+                foreign=tuple(row[3] for row in below if row[4] == "f"),
+                local=tuple(sql.Identifier(leaf.schema, leaf.name) for leaf in leaves),
+                size_bytes=sum(leaf.size_bytes for leaf in leaves),
+            )
+        elif root is None:
+            related = replace(related, parents=family.parents.get(shape.oid, ()))
+        found.append(related)
+    return found
 
 
 def _columns(connection: psycopg.Connection[tuple[Any, ...]], oids: list[int]) -> Mapping[int, list[Column]]:
@@ -187,15 +268,13 @@ def _columns(connection: psycopg.Connection[tuple[Any, ...]], oids: list[int]) -
     return found
 
 
-def _why_excluded(relkind: str, extension: str | None, *, has_foreign: bool) -> str:
+def _why_excluded(relkind: str, extension: str | None, *, readable_member: bool) -> str:
     if relkind == "f":
         return "foreign table: its rows live on another server"
     if relkind == "m":
         return "materialized view: a restore computes it anew"
-    if extension:
+    if extension and not readable_member:
         return f"belongs to extension {extension}: the extension fills it"
-    if has_foreign:
-        return "a partition is a foreign table: its rows live on another server"
     return ""
 
 

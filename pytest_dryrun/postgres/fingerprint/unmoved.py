@@ -146,7 +146,7 @@ def tableoid(shape: TableShape) -> sql.Composable:
 
     Tables are read by name, and names may change hands after the catalog was read.
     """
-    if shape.relkind != "r" or shape.schema == "pg_catalog":
+    if shape.relkind != "r" or shape.schema == "pg_catalog" or shape.condition:
         return sql.SQL("NULL::oid")
     # age() keeps the planner from starting parallel workers for one row.
     return sql.SQL("(SELECT tableoid FROM {} WHERE age(xmin) IS NOT NULL LIMIT 1)").format(shape.source())

@@ -1,109 +1,130 @@
-"""What a DELETE or a change of a key takes along now and did not before, whatever the foreign keys are called.
-
-Compared per child table, child columns and parent: several foreign keys over the same columns all act (manual: "CREATE
-TABLE", REFERENCES).
-"""
+"""Which statement took rows or values along that it does not name: by inheritance and the actions of foreign keys."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from psycopg import sql
-
-from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
-from pytest_dryrun.rehearsal.judge.counting import count_where, finding
+from pytest_dryrun.model.scripts import Location
+from pytest_dryrun.model.values import Change, TableComparison
+from pytest_dryrun.rehearsal.judge.effects import lost
 from pytest_dryrun.rehearsal.judge.scene import Scene
-from pytest_dryrun.sql.names import bare, last, parts
+from pytest_dryrun.sql.places import Write, words
 
-ACTIONS = {"c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT", "a": "NO ACTION", "r": "RESTRICT"}
-ON_DELETE = {"c": "deletes its rows in {child}", "n": "sets {columns} of its rows in {child} to NULL"}
-ON_DELETE["d"] = "sets {columns} of its rows in {child} to the default"
-ON_UPDATE = {**ON_DELETE, "c": "changes {columns} of its rows in {child}"}
+# Copies of a key that partitions have are left out.
+_KEYS = """
+SELECT format('%I.%I', cn.nspname, c.relname), format('%I.%I', pn.nspname, p.relname), k.confdeltype::text,
+       k.confupdtype::text
+FROM pg_constraint k
+JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
+JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
+WHERE k.contype = 'f' AND k.conparentid = 0
+ORDER BY k.conname
+"""
+# Every table that a table inherits from or is a partition of, however far up.
+_ABOVE = """
+WITH RECURSIVE above (oid, parent) AS (
+    SELECT inhrelid, inhparent FROM pg_inherits
+    UNION SELECT a.oid, i.inhparent FROM above a JOIN pg_inherits i ON i.inhrelid = a.parent
+)
+SELECT format('%%I.%%I', n.nspname, c.relname)
+FROM above a JOIN pg_class c ON c.oid = a.parent JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE a.oid = to_regclass(%s)
+"""
+_SETS = ("n", "d")
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """Columns of a child that refer to a parent, as the database before the migrations names them."""
+class Cascade:
+    """The statement that set it off, the table it names, and how it reached the other one."""
 
+    place: Location
+    table: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
     child: str
-    columns: tuple[str, ...]
     parent: str
+    on_delete: str
+    on_update: str
 
 
-@dataclass(slots=True)
-class Acting:
-    """What all foreign keys of one link do on DELETE and on UPDATE of a key; which key does it."""
+def cascade(scene: Scene, table: str, change: Change) -> Cascade | None:
+    """What took rows of a table along (`rows-lost`) or changed its values (`content-changed`), if anything did."""
+    for parent in above(scene, table):
+        for verb in ("delete", "truncate") if change is Change.ROWS_LOST else ("update",):
+            for write in _writes(scene, parent, verb):
+                return Cascade(write.place, parent, "inheritance")
+    keys = [_Key(*row) for row in scene.template.execute(_KEYS).fetchall()]
+    if change is Change.ROWS_LOST:
+        return next(_deleted_from(scene, keys, table, seen=frozenset()), None)
+    return next(_changed_by(scene, keys, table, seen=frozenset()), None)
 
-    on_delete: dict[str, CatalogObject] = field(default_factory=dict)
-    on_update: dict[str, CatalogObject] = field(default_factory=dict)
+
+def above(scene: Scene, table: str) -> list[str]:
+    """The tables through which the rows of this one are read and written too."""
+    return [row[0] for row in scene.template.execute(_ABOVE, (table,)).fetchall()]
 
 
-def cascades_added(scene: Scene) -> tuple[Finding, ...]:
-    """`cascade-added`: rows that go, or change, along with their parent from now on.
-
-    A link that is new counts where it deletes: what was never there did not refer to anybody before.
-    """
-    names, columns = _former_names(scene.before, scene.after)
-    before, after = _acting(scene.before, {}, {}), _acting(scene.after, names, columns)
-    tables = {item.identity for item in scene.before.of_kind("table")}
-    found: list[Finding] = []
-    for link, acting in after.items():
-        known = before.get(link)
-        if link.child not in tables:
+def _deleted_from(scene: Scene, keys: Sequence[_Key], table: str, *, seen: frozenset[str]) -> Iterator[Cascade]:
+    """Statements that delete from a parent, its parent and so on, as far as ON DELETE CASCADE leads down again."""
+    for key in keys:
+        if key.child != table or key.parent in seen | {table}:
             continue
-        for action, key in acting.on_delete.items():
-            if action in ON_DELETE and (action not in known.on_delete if known else action == "c"):
-                found.append(_finding(scene, key, "DELETE", action, known.on_delete if known else {}))
-        for action, key in acting.on_update.items():
-            if action in ON_UPDATE and known is not None and action not in known.on_update:
-                found.append(_finding(scene, key, "UPDATE", action, known.on_update))
-    return tuple(found)
+        for write in _writes(scene, key.parent, "truncate"):
+            if "cascade" in words(write.place.sql):
+                yield Cascade(write.place, key.parent, "TRUNCATE ... CASCADE")
+        if key.on_delete == "c" and _lost_rows(scene, key.parent):
+            for write in _writes(scene, key.parent, "delete"):
+                yield Cascade(write.place, key.parent, "ON DELETE CASCADE")
+            yield from _deleted_from(scene, keys, key.parent, seen=seen | {table})
 
 
-def _former_names(before: Catalog, after: Catalog) -> tuple[Mapping[str, str], Mapping[tuple[str, str], str]]:
-    """Tables and columns of today that were called otherwise; one made again under an old name stands for that one."""
-    tables = {item.oid: item.identity for item in before.of_kind("table")}
-    columns = {(item.oid, item.number): item.name for item in before.of_kind("column")}
-    named = {item.identity: tables[item.oid] for item in after.of_kind("table") if item.oid in tables}
-    inside = {
-        (str(item.parent), item.name): columns[item.oid, item.number]
-        for item in after.of_kind("column")
-        if (item.oid, item.number) in columns
-    }
-    return named, inside
-
-
-def _acting(catalog: Catalog, names: Mapping[str, str], columns: Mapping[tuple[str, str], str]) -> dict[Link, Acting]:
-    links: dict[Link, Acting] = {}
-    for item in catalog.of_kind("constraint"):
-        if item.attributes["type"] != "foreign key" or item.details.get("enforced", True) is False:
+def _changed_by(scene: Scene, keys: Sequence[_Key], table: str, *, seen: frozenset[str]) -> Iterator[Cascade]:
+    for key in keys:
+        if key.child != table or key.parent in seen | {table}:
             continue
-        child, parent = str(item.parent), str(item.details["referenced"])
-        own = tuple(sorted(columns.get((child, name), name) for name in item.details["columns"]))
-        acting = links.setdefault(Link(names.get(child, child), own, names.get(parent, parent)), Acting())
-        acting.on_delete.setdefault(item.details["on_delete"], item)
-        acting.on_update.setdefault(item.details["on_update"], item)
-    return links
+        if key.on_delete in _SETS and _lost_rows(scene, key.parent):
+            how = "ON DELETE SET NULL" if key.on_delete == "n" else "ON DELETE SET DEFAULT"
+            for write in _writes(scene, key.parent, "delete"):
+                yield Cascade(write.place, key.parent, how)
+            for above in _deleted_from(scene, keys, key.parent, seen=frozenset({table})):
+                yield Cascade(above.place, above.table, how)
+        if key.on_update in ("c", *_SETS) and _changed(scene, key.parent):
+            for write in _writes(scene, key.parent, "update"):
+                yield Cascade(write.place, key.parent, "ON UPDATE")
+            if key.on_update == "c":
+                yield from _changed_by(scene, keys, key.parent, seen=seen | {table})
 
 
-def _finding(scene: Scene, key: CatalogObject, verb: str, action: str, known: Mapping[str, CatalogObject]) -> Finding:
-    child, parent, columns = str(key.parent), str(key.details["referenced"]), key.details["columns"]
-    done = (ON_DELETE if verb == "DELETE" else ON_UPDATE)[action].format(child=child, columns=", ".join(columns))
-    filled = (sql.SQL("{} IS NOT NULL").format(sql.Identifier("child", name)) for name in columns)
-    counted = count_where(scene.copy, child, sql.SQL(" AND ").join(filled), (), alias="child")
-    rows = counted[0] if isinstance(counted, tuple) else None
-    referring = f"{rows:,} rows there have a parent" if rows is not None else "how many rows have a parent is unknown"
-    was = " and ".join(sorted(ACTIONS[one] for one in known)) or "no foreign key"
-    names = [bare(parts(child)[-1]), key.name]
-    place = scene.find_first(names, ["add", "create", "references"], ["alter", "update"])
-    of = "a row" if verb == "DELETE" else "a key"
-    said = (
-        f"{verb} of {of} in {parent} {done} now: foreign key {last(key.identity)}, ON {verb} {ACTIONS[action]} "
-        f"(before: {was}), changed {place}. {referring[0].upper()}{referring[1:]}. Make sure that no release counts on "
-        f"the old way, or keep NO ACTION."
-    )
-    evidence = {"constraint": last(key.identity), "tables": [child, parent], "on": verb, "rows": rows}
-    evidence |= {"action": ACTIONS[action], "before": sorted(ACTIONS[one] for one in known)}
-    return finding("cascade-added", Severity.WARNING, said, place, child, evidence, about=key.identity)
+def _writes(scene: Scene, table: str, verb: str) -> list[Write]:
+    """The statements that write to a table or one of its parts, those that do so themselves first."""
+    names = names_of(scene, table)
+    found = [write for write in scene.writes() if write.verb == verb and any(write.on(name) for name in names)]
+    return sorted(found, key=lambda write: not write.direct)
+
+
+def names_of(scene: Scene, table: str) -> list[str]:
+    """What statements may call a table: its name before and now, and those of its partitions that differ."""
+    names = [table]
+    for item in scene.tables:
+        if table in (item.table, item.part_of):
+            names += [item.table, *filter(None, (item.renamed_to,))]
+    return list(dict.fromkeys(names))
+
+
+def _of(scene: Scene, table: str) -> TableComparison | None:
+    return next((item for item in scene.tables if item.table == table), None)
+
+
+def _lost_rows(scene: Scene, table: str) -> bool:
+    """Whether rows were deleted from a table, though others may stand there now."""
+    item = _of(scene, table)
+    return item is not None and (lost(item) > 0 or bool(item.deleted) or item.change is Change.DROPPED)
+
+
+def _changed(scene: Scene, table: str) -> bool:
+    item = _of(scene, table)
+    return item is not None and bool(item.columns_changed or item.updated or lost(item))

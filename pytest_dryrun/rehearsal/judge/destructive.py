@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pytest_dryrun.model.scripts import Location
-from pytest_dryrun.model.values import Change, Finding, Severity, TableComparison
+from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange
 from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
+from pytest_dryrun.rehearsal.judge.rows import rows, stands_in
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.names import bare, parts
-from pytest_dryrun.sql.places import Write
 
 IN_USE = (
     "table",
@@ -73,16 +72,13 @@ def destructive(scene: Scene) -> tuple[Finding, ...]:
             found.append(_renamed(scene, change))
         elif change.kind == "enum" and change.old and change.new:
             found += _labels_gone(scene, change)
-    for comparison in scene.tables:
-        if not scene.is_history(comparison.table):
-            found += _rows(scene, comparison)
-    return tuple(found)
+    return (*found, *rows(scene))
 
 
 def _dropped(scene: Scene, change: CatalogChange) -> Iterator[Finding]:
     names = [bare(part) for part in parts(change.identity)]
     if change.kind == "table":
-        yield _table_dropped(scene, change, names)
+        yield _table_dropped(scene, change, names, stands_in(scene, change.identity))
     elif change.kind == "column":
         yield _column_dropped(scene, change)
     elif change.kind == "schema":
@@ -109,22 +105,25 @@ def _dropped(scene: Scene, change: CatalogChange) -> Iterator[Finding]:
         )
 
 
-def _table_dropped(scene: Scene, change: CatalogChange, names: Sequence[str]) -> Finding:
+def _table_dropped(scene: Scene, change: CatalogChange, names: Sequence[str], accounted: str) -> Finding:
     with_schema = any(other.kind == "schema" and other.identity == parts(change.identity)[0] for other in scene.changes)
     place = scene.find(names if with_schema else names[-1:], ["drop"])
     counted = count_rows(scene.template, change.identity)
-    again = any(other.action is Action.CREATED and other.identity == change.identity for other in scene.changes)
     held = f"with {counted[0]:,} rows" if isinstance(counted, tuple) else f"whose rows could not be counted ({counted})"
     empty = isinstance(counted, tuple) and counted[0] == 0
+    said = f"Table {change.identity} {held} is dropped {place}"
+    evidence = {"rows": counted[0] if isinstance(counted, tuple) else None}
+    if accounted:
+        return finding("table-dropped", Severity.INFO, f"{said}: {accounted}.", place, change.identity, evidence)
+    again = any(other.action is Action.CREATED and other.identity == change.identity for other in scene.changes)
     return finding(
         "table-dropped",
         Severity.WARNING if empty else Severity.BLOCKER,
-        f"Table {change.identity} {held} is dropped "
-        f"{place}{', and an empty one made under its name' if again else ''}. "
+        f"{said}{', and an empty one made under its name' if again else ''}. "
         "Stop using it in one release, and drop it in a later migration, after its rows were archived.",
         place,
         change.identity,
-        {"rows": counted[0] if isinstance(counted, tuple) else None},
+        evidence,
     )
 
 
@@ -220,109 +219,3 @@ def _labels_gone(scene: Scene, change: CatalogChange) -> Iterator[Finding]:
             None,
             {"kind": "enum value", "object": change.identity, "values": gone},
         )
-
-
-def _rows(scene: Scene, comparison: TableComparison) -> Iterator[Finding]:
-    """What happened to the rows of a table that is still there."""
-    table, before = comparison.table, comparison.rows_before
-    if comparison.change in (Change.CREATED, Change.DROPPED) or before is None:
-        return
-    known = [bare(parts(name)[-1]) for name in (table, comparison.renamed_to) if name]
-    mine = [write for write in scene.writes() if any(write.on(name) for name in (table, comparison.renamed_to) if name)]
-    if comparison.change is Change.ROWS_LOST:
-        yield _rows_lost(scene, comparison, mine, known[0])
-    if comparison.columns_changed or comparison.change is Change.CONTENT_CHANGED:
-        yield _content_changed(scene, comparison, mine, known[0])
-    if before > 0:
-        truncated = next((write for write in mine if write.verb == "truncate"), None)
-        if truncated and (truncated.direct or comparison.change is Change.ROWS_LOST):
-            yield finding(
-                "truncated",
-                Severity.BLOCKER,
-                f"Table {table} with {before:,} rows is emptied by TRUNCATE {truncated.place}. Delete what must "
-                "go by a WHERE, in batches, "
-                "after it was archived.",
-                truncated.place,
-                table,
-                {"rows": before},
-            )
-        yield from _unfiltered(comparison, before, mine, scene)
-    for column in comparison.not_verified:
-        place = scene.find([known[0]], ["alter", "update"])
-        yield finding(
-            "not-verified",
-            Severity.BLOCKER,
-            f"Whether the values of {table} stayed as they were could not be verified: {column}. Compare them by hand, "
-            "and waive this finding with what you saw.",
-            place,
-            table,
-            {"column": column},
-        )
-
-
-def _culprit(scene: Scene, mine: Sequence[Write], table: str, verbs: Sequence[str]) -> Location:
-    """The write that names the table, else the most plausible statement."""
-    direct = sorted((write for write in mine if write.verb in verbs), key=lambda write: not write.direct)
-    return direct[0].place if direct else scene.find([table], verbs)
-
-
-def _some(keys: Sequence[str]) -> str:
-    return f" (for example {', '.join(keys[:3])})" if keys else ""
-
-
-def _rows_lost(scene: Scene, comparison: TableComparison, mine: Sequence[Write], name: str) -> Finding:
-    place = _culprit(scene, mine, name, ["delete", "truncate", "merge", "drop"])
-    before, after = comparison.rows_before or 0, comparison.rows_after or 0
-    lost = max(before - after, min(comparison.deleted or 0, before))
-    many = f"{lost:,} of {before:,} rows" if lost else f"Some of {before:,} rows"
-    return finding(
-        "rows-lost",
-        Severity.BLOCKER,
-        f"{many} of {comparison.table} are gone{_some(comparison.keys)}, {after:,} are there afterwards; done {place}. "
-        "Archive them first, or leave them and filter when reading.",
-        place,
-        comparison.table,
-        {"rows_before": before, "rows_after": after, "rows_lost": lost or None, "keys": list(comparison.keys)},
-    )
-
-
-def _content_changed(scene: Scene, comparison: TableComparison, mine: Sequence[Write], name: str) -> Finding:
-    columns = list(comparison.columns_changed)
-    place = _culprit(scene, mine, name, ["update", "merge"])
-    if place.line is None and columns:
-        place = scene.find([name, columns[0]], ["alter", "type", "update"])
-    said = f"values of {', '.join(columns)}" if columns else "values"
-    return finding(
-        "content-changed",
-        Severity.BLOCKER,
-        f"Existing {said} in {comparison.table} are not what they were{_some(comparison.keys)}; changed {place}. "
-        "Write the new values to a new column, so that the old ones stay to go back to.",
-        place,
-        comparison.table,
-        {"columns": columns, "keys": list(comparison.keys), "updated": comparison.updated},
-    )
-
-
-def _unfiltered(comparison: TableComparison, before: int, mine: Sequence[Write], scene: Scene) -> Iterator[Finding]:
-    """An UPDATE or DELETE that touched every row: by its own missing WHERE, or by the server's tuple counters."""
-    touched = (comparison.updated or 0) + (comparison.deleted or 0)
-    candidates = [write for write in mine if write.verb != "truncate" and not write.filtered]
-    for write in candidates:
-        if write.direct or touched >= before:
-            yield _every_row(comparison.table, before, touched, f"{write.verb.upper()} without a WHERE", write.place)
-    if touched >= before and not candidates:
-        place = _culprit(scene, mine, bare(parts(comparison.table)[-1]), ["update", "delete", "merge"])
-        yield _every_row(comparison.table, before, touched, "as many writes as there are rows", place)
-
-
-def _every_row(table: str, rows: int, touched: int, how: str, place: Location) -> Finding:
-    return finding(
-        "unfiltered-write",
-        Severity.BLOCKER,
-        f"Every one of the {rows:,} rows of {table} is written ({how}) {place}. The rows stay locked until the "
-        "migration ends and the table "
-        "grows by as much: write in batches with a WHERE, outside the migration.",
-        place,
-        table,
-        {"rows": rows, "touched": touched or None},
-    )

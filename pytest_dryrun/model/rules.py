@@ -80,6 +80,7 @@ _RULES = (
     # The backup, the target and the machine.
     Rule("restore-differs", _B, "backup-restores", "The restored database is not the original.", waivable=False),
     Rule("version-differs", _W, "backup-restores", "Copies run on another major version than the target."),
+    Rule("version-untested", _W, "schema-version", "The server is newer than this release knows."),
     Rule("changed-by-others", _W, "rows-intact", "Others wrote to the table while the run went on."),
     Rule("plan-changed", _W, "latency-p95", "A statement's plan got worse."),
     Rule("latency-regressed", _W, "latency-p95", "A request or query got slower."),

@@ -18,6 +18,7 @@ from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres import backup, databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
+from pytest_dryrun.postgres.disposable.settings import NEWEST_MAJOR, OLDEST_MAJOR
 
 # The copies of one local run; the server is ours alone, so the names need no run id.
 TARGET = "dryrun_target"
@@ -78,12 +79,26 @@ class TargetDatabase:
         return self._identity
 
     def version_differences(self, copy_version_num: int) -> list[Finding]:
-        """A warning where copies run on another major version than the target."""
+        """A warning where copies run on another major version than the target, or either on one that came later."""
         own, copy = self.identify().version_num // 10000, copy_version_num // 10000
+        untested = [found for major in sorted({own, copy}) if (found := too_new(major))]
         if own == copy:
-            return []
+            return untested
         text = f"The target runs PostgreSQL {own}, the copy {copy}: locks, rewrites and plans may differ between them."
-        return [Finding("version-differs", Severity.WARNING, text, evidence={"target": own, "copy": copy})]
+        return [*untested, Finding("version-differs", Severity.WARNING, text, evidence={"target": own, "copy": copy})]
+
+
+def too_new(major: int) -> Finding | None:
+    """A warning that a server is newer than any that this release was tested with, and what that leaves open."""
+    if major <= NEWEST_MAJOR:
+        return None
+    text = (
+        f"PostgreSQL {major} is newer than what this release was tested with ({OLDEST_MAJOR} to {NEWEST_MAJOR}). Not"
+        f" known: columns and kinds of objects that {major} added to the system catalogs are not compared; locks,"
+        " rewrites and scans of its new commands were never measured; a backup may restore with differences of its own."
+        " Use a release that knows it, or look at the schema difference by hand."
+    )
+    return Finding("version-untested", Severity.WARNING, text, evidence={"major": major, "newest": NEWEST_MAJOR})
 
 
 def build_baseline(

@@ -29,6 +29,10 @@ class Kept(Protocol):
         ...
 
 
+class RestoreDeadlocked(DryRunError):
+    """Two of pg_restore's own sessions waited for each other: no word about the archive; one session restores it."""
+
+
 @dataclass(frozen=True, slots=True)
 class LocalFile:
     """A file of this machine."""
@@ -149,11 +153,16 @@ def restore(
 
 def not_restored(name: str, stderr: str) -> DryRunError:
     """Say that pg_restore did not restore a backup, in its own words."""
-    return DryRunError(
+    return (RestoreDeadlocked if deadlocked(stderr) else DryRunError)(
         f"The backup {name} could not be restored: {_tail(stderr)}",
         "A backup that does not restore is no backup: nothing after this may touch the target.",
         "Take it again; if it fails again, look at its disk and at the first line of pg_restore's error.",
     )
+
+
+def deadlocked(stderr: str) -> bool:
+    """Whether pg_restore ended because its own parallel sessions deadlocked (PostgreSQL lets one of them fail)."""
+    return "deadlock detected" in stderr
 
 
 def restore_foreign(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -167,8 +168,11 @@ def deadlocked(stderr: str) -> bool:
 
 def restore_foreign(
     host: Host, tools: Mapping[str, Sequence[str]], dump_path: Path, conninfo: Conninfo, *, timeout_s: float
-) -> None:
-    """Restore a user's own dump (plain, custom or directory format) without its owners and grants."""
+) -> bool:
+    """Restore a user's own dump (plain, custom or directory format) without its owners and grants.
+
+    Says whether an archive lists tables; of a plain dump nothing is known here.
+    """
     place = host.put(dump_path, f"/tmp/{dump_path.name}")  # noqa: S108 - inside a container of our own
     if is_archive(dump_path):
         options = restoring(conninfo.dbname, "--no-owner", "--no-privileges")
@@ -182,6 +186,10 @@ def restore_foreign(
             "Without its baseline the local target would not be what the dry run is about.",
             "Check that the dump was made by a pg_dump no newer than the disposable server, and that it is whole.",
         )
+    if not is_archive(dump_path):
+        return False
+    listed = host.run([*tools["pg_restore"], "--list", place], timeout_s=timeout_s)
+    return re.search(r"^\d+; \d+ \d+ TABLE ", listed.stdout, re.MULTILINE) is not None
 
 
 def is_archive(path: Path) -> bool:

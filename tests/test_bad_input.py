@@ -261,7 +261,7 @@ def test_a_dump_that_leads_to_a_database_of_its_own_is_no_baseline(disposable, t
 def test_a_target_that_is_empty_after_its_dump_is_refused(disposable, tmp_path, dumps):
     """Whatever took the tables away again: nobody rehearses on nothing."""
     text = (dumps / "plain").read_text(encoding="utf-8")
-    emptied = text.replace("-- PostgreSQL database dump complete", "DROP SCHEMA public CASCADE;\n\\g\n-- dump complete")
+    emptied = text.replace("-- PostgreSQL database dump complete", "DROP SCHEMA public CASCADE;\n-- dump complete")
     (tmp_path / "emptied.dump").write_text(emptied, encoding="utf-8")
     with walking(write(tmp_path, configuration=baseline('dump = "emptied.dump"')), disposable) as walk:
         assert "has tables, and the target has none after it was loaded" in walk.check("database-credentials").reason

@@ -25,6 +25,7 @@ from pytest_dryrun.postgres.plain_dump import PlainDump
 TARGET = "dryrun_target"
 TEMPLATE = "dryrun_template"
 REHEARSAL = "dryrun_rehearsal"
+GOOD = "dryrun_good"
 BEFORE = "dryrun_before"
 
 _DUMP_EDGE_BYTES = 4096

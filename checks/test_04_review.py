@@ -21,41 +21,45 @@ def test_schema_diff(rehearsal, prisma_diff, record):
 
 
 @check("no-destructive-operations", criterion="no-data-loss")
-def test_no_destructive_operations(rehearsed, record):
+def test_no_destructive_operations(rehearsal, record):
     """Nothing that holds data is dropped, emptied, overwritten or renamed.
 
     Judged by comparing the copy before and after, so that DO blocks, functions, cascades and triggers count too.
 
     When it is red: expand first, remove in a later release, or waive the finding with its reason.
     """
-    record.fact("Tables compared", len(rehearsed.tables))
-    record.judge(rehearsed.destructive)
+    record.fact("Tables compared", len(rehearsal.tables))
+    record.judge(rehearsal.destructive)
+    rehearsal.hold()
 
 
 @check("safe-defaults", criterion="no-stalls")
-def test_safe_defaults(rehearsed, record):
+def test_safe_defaults(rehearsal, record):
     """New columns and constraints neither shut writers out nor rewrite or scan big tables under a lock.
 
     When it is red: the finding says which form of the statement does the same without the wait.
     """
-    record.judge(rehearsed.safe_defaults)
+    record.judge(rehearsal.safe_defaults)
+    rehearsal.hold()
 
 
 @check("foreign-keys-preserve-integrity", criterion="no-data-loss")
-def test_foreign_keys_preserve_integrity(rehearsed, record):
+def test_foreign_keys_preserve_integrity(rehearsal, record):
     """Foreign keys keep every child with its parent.
 
     A dropped or weakened foreign key loses no row today and lets rows lose their parents from then on.
 
     When it is red: the rows that the finding counts need a decision before the migration does.
     """
-    record.judge(rehearsed.foreign_keys)
+    record.judge(rehearsal.foreign_keys)
+    rehearsal.hold()
 
 
 @check("indexes-do-not-block", criterion="no-stalls")
-def test_indexes_do_not_block(rehearsed, record):
+def test_indexes_do_not_block(rehearsal, record):
     """Indexes on existing tables are built and dropped without locking writers out.
 
     When it is red: use CREATE INDEX CONCURRENTLY, alone in its migration.
     """
-    record.judge(rehearsed.indexes)
+    record.judge(rehearsal.indexes)
+    rehearsal.hold()

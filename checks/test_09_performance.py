@@ -53,7 +53,7 @@ def test_slow_queries(target, top_statements, record):
 
 
 @check("stalls", criterion="no-stalls")
-def test_stalls(target, rehearsed, record):
+def test_stalls(target, rehearsal, record):
     """While the migration ran on the copy, no reader and no writer waited longer than the limit.
 
     Measured by sessions that kept asking for the tables the migration touches; `scale` says how much bigger
@@ -61,10 +61,11 @@ def test_stalls(target, rehearsed, record):
 
     When it is red: production would have stood still for as long as the finding says.
     """
-    record.fact("Longest read stall", round(rehearsed.longest_read_ms, 1), "ms")
-    record.fact("Longest write stall", round(rehearsed.longest_write_ms, 1), "ms")
+    record.fact("Longest read stall", round(rehearsal.longest_read_ms, 1), "ms")
+    record.fact("Longest write stall", round(rehearsal.longest_write_ms, 1), "ms")
     record.fact("Scale", target.performance.scale)
-    record.judge(rehearsed.stalls)
+    record.judge(rehearsal.stalls)
+    rehearsal.hold()
 
 
 @check("memory", criterion="no-p0")

@@ -9,6 +9,7 @@ import pytest
 from pytest_dryrun import refusals
 from pytest_dryrun.model.errors import ConfigurationError
 from pytest_dryrun.state import State
+from pytest_dryrun.steps import early_look
 
 SPREADABLE = {"load", "loadgroup", "no"}
 
@@ -18,6 +19,8 @@ def prepare(state: State, *, is_worker: bool) -> None:
     config, option = state.config, state.config.option
     for name, target in state.loaded.targets.items():
         refusals.refuse(name, target)
+        if target.role == "local":
+            early_look.look(state.loaded.root, target)
     for name in state.loaded.targets:
         for answer in config.hook.pytest_dryrun_secrets(target=name):
             for secret in answer:

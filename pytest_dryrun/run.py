@@ -96,6 +96,8 @@ class DryRun(Survey, ABC):
             limits=self.target.stalls,
             login=template.login,
             redact=self.redactor.text,
+            native=self.native(),
+            good=self.copy_name(names.GOOD),
         )
         self.publish(statements=done.statements, tables=done.tables, schema_diff=done.diff_sql)
         self.note(*done.notes)
@@ -113,8 +115,7 @@ class DryRun(Survey, ABC):
     def rehearsed(self) -> Rehearsal:
         """A rehearsal that ended well; what failed there blocks everything that asks for its effects."""
         done = self.rehearsal()
-        if done.failed:
-            raise Blocked(done.failed, ("schema-diff",))
+        done.hold()
         return done
 
     # The target.

@@ -25,7 +25,7 @@ from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.probes import bugs
 from pytest_dryrun.probes.smoke import argv_of
 from pytest_dryrun.progress import Progress
-from pytest_dryrun.steps import prisma_diff, still_running
+from pytest_dryrun.steps import early_look, prisma_diff, still_running
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.prisma_diff import PrismaDiff
 from pytest_dryrun.steps.status import StatusCommand
@@ -266,5 +266,6 @@ class Survey(Journal, ABC):
     def waivers(self) -> Waivers:
         """Every waiver of this run: from `dryrun.toml` and from the pending files."""
         configured = [table.waiver(self.loaded.path.name) for table in self.loaded.waivers]
+        early_look.refuse_waivers(self.status().pending)
         inline = [waiver for migration in self.status().pending for waiver in migration.waivers]
         return Waivers([*configured, *inline], datetime.now(UTC).date())

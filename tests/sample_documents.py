@@ -644,7 +644,7 @@ def rollback_and_fix() -> Document:
         "host": "deploy@staging",
         "commands": [
             "export PGHOST=127.0.0.1 PGPORT=5432 PGUSER=postgres",
-            "dropdb --force edfinance",
+            "dropdb --if-exists --force edfinance",
             "createdb --template=template0 --owner=edfinance --encoding=UTF8 edfinance",
             "pg_restore --exit-on-error --jobs=2 --dbname=edfinance /var/backups/edfinance/" + "long-" * 30 + ".dump",
         ],

@@ -242,6 +242,31 @@ def test_a_truncated_dump_is_no_baseline(disposable, tmp_path, dumps, form, cut)
         assert "Without its baseline the local target" in record.reason
 
 
+@pytest.mark.live
+def test_a_dump_that_leads_to_a_database_of_its_own_is_no_baseline(disposable, tmp_path, dumps):
+    """Psql would follow it and leave the target empty, where `CREATE ... IF NOT EXISTS` passes for everything."""
+    text = (dumps / "plain").read_text(encoding="utf-8")
+    led = text.replace("SET ", "CREATE DATABASE harbour;\n\\connect harbour\nSET ", 1)
+    (tmp_path / "led.dump").write_text(led, encoding="utf-8")
+    with walking(write(tmp_path, configuration=baseline('dump = "led.dump"')), disposable) as walk:
+        reason = walk.check("database-credentials").reason
+        assert "led.dump leads to a database of its own in line" in reason
+        assert "CREATE DATABASE harbour;" in reason
+        assert "take out CREATE DATABASE and \\connect." in reason
+    with psycopg.connect(**disposable.conninfo.parameters()) as connection:
+        assert connection.execute("SELECT 1 FROM pg_database WHERE datname = 'harbour'").fetchone() is None
+
+
+@pytest.mark.live
+def test_a_target_that_is_empty_after_its_dump_is_refused(disposable, tmp_path, dumps):
+    """Whatever took the tables away again: nobody rehearses on nothing."""
+    text = (dumps / "plain").read_text(encoding="utf-8")
+    emptied = text.replace("-- PostgreSQL database dump complete", "DROP SCHEMA public CASCADE;\n-- dump complete")
+    (tmp_path / "emptied.dump").write_text(emptied, encoding="utf-8")
+    with walking(write(tmp_path, configuration=baseline('dump = "emptied.dump"')), disposable) as walk:
+        assert "has tables, and the target has none after it was loaded" in walk.check("database-credentials").reason
+
+
 # SQL that does what nobody expects.
 
 MEGABYTE = """

@@ -11,6 +11,7 @@ from pytest_dryrun.model.errors import Blocked, DryRunError
 from pytest_dryrun.model.redaction import MASK, Redactor
 from pytest_dryrun.model.values import Fact, Finding, Outcome, Severity
 from pytest_dryrun.recording import NotApplicable, Record, Unmet
+from pytest_dryrun.steps.target import too_new
 
 BLOCKER = Finding("rows-lost", Severity.BLOCKER, "2 rows are gone")
 WARNING = Finding("column-dropped", Severity.WARNING, "it was empty")
@@ -201,3 +202,13 @@ def test_a_traceback_without_a_secret_keeps_its_colours():
 
     assert traceback is redacted(report(traceback), Redactor(["hunter22"])).longrepr
     assert redacted(report(), Redactor(["hunter22"])).longrepr is None
+
+
+def test_a_server_that_came_later_is_warned_about_by_what_is_not_known():
+    """From 14 to 18 nothing is said; 19 is a warning that names what was never measured on it."""
+    assert [None] * 5 == [too_new(major) for major in range(14, 19)]
+    found = too_new(19)
+    assert found is not None
+    assert ("version-untested", Severity.WARNING) == (found.rule, found.severity)
+    assert found.message.startswith("PostgreSQL 19 is newer than what this release was tested with (14 to 18).")
+    assert "added to the system catalogs are not compared" in found.message

@@ -236,13 +236,46 @@ def test_copy_from_the_client_is_refused(database: Conninfo, tmp_path: Path) -> 
     assert [(None,)] == query(database, "SELECT to_regclass('public.a')")
 
 
-def test_a_script_that_moves_search_path_is_recorded_and_warned_of(database: Conninfo, tmp_path: Path) -> None:
-    """Every dump-made baseline does it; Prisma itself would lose its table."""
-    add(tmp_path, "1_a", "SELECT pg_catalog.set_config('search_path', '', false);\nCREATE TABLE public.a (id int);")
-    done = deploy(database, prisma(tmp_path))
+EMPTIED = "CREATE TABLE public.b (id int);\nSELECT pg_catalog.set_config('search_path', '', false);\n"
+
+
+MOVED = "CREATE SCHEMA own;\nSET search_path = own;\n"
+
+
+@pytest.mark.parametrize("moved", [EMPTIED, MOVED], ids=["empty", "elsewhere"])
+def test_where_prisma_loses_its_table_the_deployment_fails_as_its_own(database, tmp_path, moved) -> None:
+    """P1014 behind the script: its work stays, its row has no end and no logs; what follows is not applied."""
+    add(tmp_path, "1_a", moved)
+    add(tmp_path, "2_b", "CREATE TABLE c (id int);")
+    with pytest.raises(
+        MigrationFailed, match=r"1_a leaves search_path at '.*no longer finds its own table .*P1014"
+    ) as caught:
+        deploy(database, prisma(tmp_path))
+    assert (2, "1_a", "42P01") == (caught.value.line, caught.value.migration, caught.value.sqlstate)
+    assert [("1_a", False, 0, None, None)] == query(database, HISTORY)
+    with pytest.raises(TargetUnusable, match="1_a"):
+        deploy(database, prisma(tmp_path))
+
+
+def test_a_baseline_that_empties_search_path_can_be_built(database: Conninfo, tmp_path: Path) -> None:
+    """Every dump-made baseline does it; in real life it was stamped."""
+    add(tmp_path, "1_a", EMPTIED)
+    done = deploy(database, prisma(tmp_path), through="1_a")
     assert ("1_a",) == done.applied
     assert "leaves search_path at ''" in done.warnings[0]
     assert [(True, 1)] == [row[1:3] for row in query(database, HISTORY)]
+
+
+def test_another_search_path_that_still_leads_to_the_table_is_only_warned_of(
+    database: Conninfo, tmp_path: Path
+) -> None:
+    """The CLI goes on, and what follows runs with it."""
+    add(tmp_path, "1_a", "CREATE SCHEMA own;\nSET search_path = own, public;")
+    add(tmp_path, "2_b", "CREATE TABLE b (id int);")
+    done = deploy(database, prisma(tmp_path))
+    assert ("1_a", "2_b") == done.applied
+    assert "leaves search_path at 'own, public'" in done.warnings[0]
+    assert [("own",)] == query(database, "SELECT schemaname::text FROM pg_tables WHERE tablename = 'b'")
 
 
 def test_a_flood_of_notices_is_kept_short(database: Conninfo, tmp_path: Path) -> None:

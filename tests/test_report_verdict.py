@@ -198,6 +198,22 @@ def test_the_way_back_can_be_typed_from_the_report(render: Any) -> None:
     assert "dropdb" not in shown
 
 
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_commands_to_be_typed_are_never_broken(width: int) -> None:
+    """One command a line, however narrow the terminal, with every space that it quotes; on paper and page too."""
+    document = samples.rollback_and_fix()
+    document["rollback"]["commands"].append("cd '/srv/two  spaces'")
+    lines = terminal.lines(document, width=width, color=False)
+    first = lines.index(document["rollback"]["commands"][0])
+    count = len(document["rollback"]["commands"])
+    assert document["rollback"]["commands"] == lines[first : first + count]
+    block = "\n".join(document["rollback"]["commands"])
+    assert f"```\n{block}\n```" in checklist.render(document)
+    shown = page.render(document)
+    assert f'<pre class="block typed">{html.escape(block, quote=False).replace(chr(39), "&#39;")}</pre>' in shown
+    assert "pre.typed { white-space: pre;" in shown
+
+
 def test_the_terminal_prints_the_way_back_where_it_is_needed() -> None:
     """Each command unbroken by a limit of length; nothing of it under a GO; what kept it from being done, if it was."""
     document = samples.rollback_and_fix()

@@ -81,7 +81,9 @@ def wake(stand: Staging) -> None:
 
 def tells_the_way_back(document: dict[str, Any]) -> bool:
     """Whether a report says what is to be typed on the host."""
-    return any("dropdb --force edfinance" in line for line in document.get("rollback", {}).get("commands", ()))
+    return any(
+        "dropdb --if-exists --force edfinance" in line for line in document.get("rollback", {}).get("commands", ())
+    )
 
 
 def not_a_go(walk: Walk) -> list[str]:

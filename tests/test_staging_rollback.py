@@ -366,7 +366,7 @@ def test_a_rollback_of_which_nobody_knows_the_end_is_called_unknown(stand, dispo
         told = walk.run.parts["rollback"]
         assert "unknown" == told["outcome"]
         assert "State unknown: 'edfinance' is the migrated database or the restored one" in " ".join(told["said"])
-        assert any("dropdb --force edfinance" in line for line in told["commands"])
+        assert any("dropdb --if-exists --force edfinance" in line for line in told["commands"])
         assert not walk.run.parts.get("rolled_back")
     until(lambda: not stand.root("sh", "-c", "pgrep -u postgres -x postgres || true"), "the end of the server")
     stand.root("pg_ctlcluster", "15", "main", "start")
@@ -456,7 +456,7 @@ def test_a_link_that_is_lost_leaves_the_way_back_to_a_person(stand, start, tmp_p
         document["rollback"]["outcome"],
     )
     assert "Not rolled back: this has to be done by hand" in said
-    assert "dropdb --force edfinance" in said.replace("\n", " ")
+    assert "dropdb --if-exists --force edfinance" in said.replace("\n", " ")
 
 
 def test_ctrl_c_while_deploying_leaves_the_way_back_to_a_person(stand, start, tmp_path):
@@ -474,7 +474,7 @@ def test_ctrl_c_while_deploying_leaves_the_way_back_to_a_person(stand, start, tm
         document["target_migrated"],
         document["rolled_back"],
     )
-    assert any("dropdb --force edfinance" in line for line in document["rollback"]["commands"])
+    assert any("dropdb --if-exists --force edfinance" in line for line in document["rollback"]["commands"])
     assert "already migrated: roll it back" in said.replace("\n", " ")
     nothing_is_left(stand)
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
+import sample_documents as samples
 from psycopg import sql
 
 from pytest_dryrun.model.errors import DryRunError, TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
+from pytest_dryrun.report import terminal
 from pytest_dryrun.steps import holding, neighbours, proof, way_back, way_back_rights, way_back_typed
 from pytest_dryrun.steps.target import TargetDatabase
 
@@ -166,6 +169,38 @@ def still_migrated(owner: Conninfo) -> None:
     with connect(owner) as connection:
         assert (10,) == connection.execute("SELECT count(*) FROM public.account").fetchone()
     assert {owner.dbname} == names(owner)
+
+
+@pytest.fixture
+def deadlocking(disposable: Disposable, tmp_path: Path) -> Callable[[str], list[str]]:
+    """The server's own programs, but a pg_restore with more than one session ends as in a deadlock, half way."""
+    shim = tmp_path / "pg_restore"
+    (real,) = disposable.tool("pg_restore")
+    shim.write_text(
+        '#!/bin/sh\ncase "$*" in *--jobs=2*)\n'
+        f'  {real} --section=pre-data "$@" && echo "pg_restore: error: ERROR:  deadlock detected" >&2; exit 1;;\n'
+        f'esac\nexec {real} "$@"\n',
+        encoding="utf-8",
+    )
+    shim.chmod(0o755)
+    return lambda name: [str(shim)] if name == "pg_restore" else disposable.tool(name)
+
+
+def test_a_deadlock_among_its_own_sessions_is_no_word_about_the_backup(owner, target, taken, deadlocking, disposable):
+    """Restored again by one session, where the proof is made and where the target comes back."""
+    migrate(owner)
+    one_by_one = replace(target, tool=deadlocking)
+    assert back(one_by_one, taken).rows == 500
+    _, findings = proof.compare(taken, owner, timeout_s=60)
+    assert () == findings
+
+    class Deadlocking(type(disposable)):
+        tool = staticmethod(deadlocking)
+
+    server = copy.copy(disposable)
+    server.__class__ = Deadlocking
+    name = neighbours.named(owner.dbname, "copy", RUN)
+    assert () == proof.restore(server, taken, name, timeout_s=60).findings
 
 
 def test_an_archive_that_does_not_restore_changes_nothing(owner, target, taken):
@@ -408,6 +443,36 @@ def test_the_first_command_that_fails_ends_the_way_back(owner, target, taken, po
     assert owner.dbname in names(postgres.database(owner.dbname))
 
 
+def pasted(lines: list[str], *, width: int) -> str:
+    """What somebody copies from a terminal of this width: from the first command to the last."""
+    document = samples.rollback_and_fix()
+    document["rollback"]["commands"] = lines
+    shown = terminal.lines(document, width=width, color=False)
+    return "\n".join(shown[shown.index(lines[0]) : shown.index(lines[-1]) + 1])
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_second_try_leads_back_too(owner, target, taken, postgres, width):
+    """A first one that ended behind dropdb, for its backup was not there, does not keep the second from it."""
+    with connect(owner) as connection:
+        before = databases.shape(connection)
+    argv = ["sh", "-c", pasted(typed(target, taken, user=postgres.user), width=width)]
+    given = f"{postgres.password}\n"
+    migrate(owner)
+    hidden = taken.path.rename(taken.path.with_suffix(".gone"))
+    done = subprocess.run(argv, input=given, capture_output=True, text=True, timeout=120, check=False)
+    assert 0 != done.returncode
+    assert str(taken.path) in done.stderr
+    databases.drop(postgres, owner.dbname)  # as where createdb had failed
+    hidden.rename(taken.path)
+    done = subprocess.run(argv, input=given, capture_output=True, text=True, timeout=120, check=False)
+    assert 0 == done.returncode, done.stderr
+    _, findings = proof.compare(taken, owner, timeout_s=60)
+    assert () == findings
+    with connect(owner) as connection:
+        assert before == databases.shape(connection)
+
+
 @pytest.mark.parametrize("who", ["a superuser", "the owner"])
 def test_the_commands_of_the_way_back_do_the_same(owner, target, taken, postgres, who):
     """Typed on the target's host, with the password that is asked for, they lead back to the same rows and schema."""
@@ -417,7 +482,7 @@ def test_the_commands_of_the_way_back_do_the_same(owner, target, taken, postgres
     lines = typed(target, taken, user=typing.user)
     assert typing.password not in "".join(lines)
     migrate(owner)
-    argv, given = ["sh", "-c", "\n".join(lines)], f"{typing.password}\n"
+    argv, given = ["sh", "-c", pasted(lines, width=80)], f"{typing.password}\n"
     done = subprocess.run(argv, input=given, capture_output=True, text=True, timeout=120, check=False)
     assert 0 == done.returncode, done.stderr
     assert done.stdout.endswith(f"{taken.path.parent}\n")

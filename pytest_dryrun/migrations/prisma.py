@@ -16,7 +16,7 @@ from pytest_dryrun.migrations.prisma_bookkeeping import Bookkeeping, create_tabl
 from pytest_dryrun.migrations.prisma_folder import LOCK_FILE, read_folder
 from pytest_dryrun.migrations.prisma_history import TABLE, judge, pending, read_history
 from pytest_dryrun.migrations.prisma_version import PER_STATEMENT, PrismaVersion, execution_mode, find_version
-from pytest_dryrun.model.errors import ConfigurationError
+from pytest_dryrun.model.errors import ConfigurationError, MigrationFailed
 from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.connection import Conninfo
@@ -103,7 +103,7 @@ class PrismaMigrations:
             if observer is not None:
                 observer.connected(session.connection)
             for migration in waiting:
-                warnings += self._apply(session, migration, mode, observer)
+                warnings += self._apply(session, migration, mode, observer, baseline=through is not None)
                 applied.append(migration.name)
             return Deployment(
                 applied=tuple(applied),
@@ -119,8 +119,14 @@ class PrismaMigrations:
             session.bookkeep(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self._schema)))
         session.bookkeep(sql.SQL("SET search_path = {}").format(sql.Identifier(self._schema)))
 
-    def _apply(self, session: Session, migration: Migration, mode: str, observer: Observer | None) -> list[str]:
-        """Run one migration with its bookkeeping; return what should be known about it."""
+    def _apply(
+        self, session: Session, migration: Migration, mode: str, observer: Observer | None, *, baseline: bool
+    ) -> list[str]:
+        """Run one migration with its bookkeeping; return what should be known about it.
+
+        Where a `baseline` is built, the history is written although the CLI could not: such files, as pg_dump writes
+        them, are stamped by `migrate resolve` in real life.
+        """
         book = Bookkeeping(session, self._schema, migration)
         before = session.setting("search_path")
         book.begin()
@@ -132,11 +138,13 @@ class PrismaMigrations:
             else:
                 warning = send_whole(session, migration)
         after = session.setting("search_path")
+        if not baseline and not book.found():
+            raise _lost_table(migration, after)
         book.finish()
         if after != before:
             lost = (
-                f"{migration.name} leaves search_path at {after!r} for the session; Prisma itself would then not find"
-                " its own table and report a failure (42P01). Set it back at the end of the script."
+                f"{migration.name} leaves search_path at {after!r} for the session: what follows in the same deployment"
+                " runs with it. Set it back at the end of the script."
             )
             return [text for text in (warning, lost) if text]
         return [warning] if warning else []
@@ -146,3 +154,21 @@ class PrismaMigrations:
             return ()
         message = f"{LOCK_FILE} is missing; Prisma could not notice migrations that were made for another database."
         return (Finding("migration-lock", Severity.INFO, message),)
+
+
+def _lost_table(migration: Migration, path: str) -> MigrationFailed:
+    """Prisma's CLI names its table without a schema: where the session no longer finds it, P1014 ends the deployment.
+
+    Measured with 6.19.3; the row stays unfinished, with no logs, although the whole script was executed.
+    """
+    cause = next((each for each in reversed(migration.statements) if "search_path" in each.sql.lower()), None)
+    return MigrationFailed(
+        f"{migration.name} leaves search_path at {path!r} for the session, so Prisma no longer finds its own table"
+        f" {TABLE} (P1014: the underlying table does not exist; 42P01).",
+        "The whole script was executed, its row stays unfinished, and the next deployment stops with P3009.",
+        "Take the line out, or set search_path back to the schema of the URL at the end of the script.",
+        migration=migration.name,
+        line=cause.line if cause else None,
+        sqlstate="42P01",
+        statement=cause.sql if cause else "",
+    )

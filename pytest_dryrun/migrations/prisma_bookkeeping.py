@@ -81,6 +81,13 @@ class Bookkeeping:
             )
         )
 
+    def found(self) -> bool:
+        """Whether the session still finds the table by its bare name, which is how Prisma's own engine writes to it."""
+        query = sql.SQL(
+            "SELECT CASE WHEN pg_catalog.to_regclass({}) = pg_catalog.to_regclass({}) THEN 'found' END"
+        ).format(sql.Literal(TABLE), sql.Literal(self._table.as_string(None)))
+        return self._session.bookkeep(query) == "found"
+
     def finish(self) -> None:
         """Count the script as one step, then set when it finished."""
         self._write(self._update(sql.SQL("applied_steps_count = applied_steps_count + 1")))

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.migrations import Deployment, History, Observer, Status
+from pytest_dryrun.migrations import Deployment, History, Observer, Status, marks
 from pytest_dryrun.migrations.apply import cut_holds, in_transaction, send_each
 from pytest_dryrun.migrations.migrating import (
     LimitReached,
@@ -66,12 +66,14 @@ class SqlFolder:
         return frozenset({("public", TABLE)})
 
     def folder(self) -> tuple[Migration, ...]:
-        """Read the folder; a migration's name is its file name. Raises ConfigurationError."""
-        return tuple(
-            migration(checked_name(entry.name, str(self._directory), limit_bytes=255), Path(entry.path))
-            for entry in readable_folder(self._directory)
-            if entry.name.endswith(".sql") and entry.is_file()
-        )
+        """Read the folder; a migration is named after its file. Raises ConfigurationError, ForeignFolder among them."""
+        read = []
+        for entry in readable_folder(self._directory):
+            if entry.name.endswith(".sql") and entry.is_file():
+                name = checked_name(entry.name, str(self._directory), limit_bytes=255)
+                read.append(migration(name, Path(entry.path)))
+        marks.refuse(str(self._directory), {each.name: each.sql for each in read})
+        return tuple(read)
 
     def status(self, connection: psycopg.Connection[Any]) -> Status:
         """Compare folder and history, read-only; without a history table everything is pending."""

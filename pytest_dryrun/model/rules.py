@@ -70,7 +70,7 @@ _RULES = (
     Rule("statement-failed", _B, "schema-diff", "A statement of a migration failed."),
     Rule("partially-applied", _B, "schema-diff", "A failed migration left part of its work behind."),
     Rule("rolled-back-itself", _B, "schema-diff", "A migration undid its own work and counts as applied."),
-    Rule("history-changed", _B, "schema-diff", "A migration changed the history of the migrations."),
+    Rule("history-changed", _B, "schema-diff", "A migration changed the history.", waivable=False),
     Rule("drift", _B, "migration-status", "The database is not where its history says it is.", waivable=False),
     Rule("edited-migration", _B, "migration-status", "A migration was edited after it was applied.", waivable=False),
     Rule("missing-migration", _B, "migration-status", "An applied migration is not in the folder.", waivable=False),
@@ -80,6 +80,7 @@ _RULES = (
     # The backup, the target and the machine.
     Rule("restore-differs", _B, "backup-restores", "The restored database is not the original.", waivable=False),
     Rule("version-differs", _W, "backup-restores", "Copies run on another major version than the target."),
+    Rule("version-untested", _W, "schema-version", "The server is newer than this release knows."),
     Rule("changed-by-others", _W, "rows-intact", "Others wrote to the table while the run went on."),
     Rule("plan-changed", _W, "latency-p95", "A statement's plan got worse."),
     Rule("latency-regressed", _W, "latency-p95", "A request or query got slower."),

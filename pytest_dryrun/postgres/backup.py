@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ class Kept(Protocol):
     def mode(self) -> int:
         """Its permission bits."""
         ...
+
+
+class RestoreDeadlocked(DryRunError):
+    """Two of pg_restore's own sessions waited for each other: no word about the archive; one session restores it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +154,25 @@ def restore(
 
 def not_restored(name: str, stderr: str) -> DryRunError:
     """Say that pg_restore did not restore a backup, in its own words."""
-    return DryRunError(
+    return (RestoreDeadlocked if deadlocked(stderr) else DryRunError)(
         f"The backup {name} could not be restored: {_tail(stderr)}",
         "A backup that does not restore is no backup: nothing after this may touch the target.",
         "Take it again; if it fails again, look at its disk and at the first line of pg_restore's error.",
     )
 
 
+def deadlocked(stderr: str) -> bool:
+    """Whether pg_restore ended because its own parallel sessions deadlocked (PostgreSQL lets one of them fail)."""
+    return "deadlock detected" in stderr
+
+
 def restore_foreign(
     host: Host, tools: Mapping[str, Sequence[str]], dump_path: Path, conninfo: Conninfo, *, timeout_s: float
-) -> None:
-    """Restore a user's own dump (plain, custom or directory format) without its owners and grants."""
+) -> bool:
+    """Restore a user's own dump (plain, custom or directory format) without its owners and grants.
+
+    Says whether an archive lists tables; of a plain dump nothing is known here.
+    """
     place = host.put(dump_path, f"/tmp/{dump_path.name}")  # noqa: S108 - inside a container of our own
     if is_archive(dump_path):
         options = restoring(conninfo.dbname, "--no-owner", "--no-privileges")
@@ -173,6 +186,10 @@ def restore_foreign(
             "Without its baseline the local target would not be what the dry run is about.",
             "Check that the dump was made by a pg_dump no newer than the disposable server, and that it is whole.",
         )
+    if not is_archive(dump_path):
+        return False
+    listed = host.run([*tools["pg_restore"], "--list", place], timeout_s=timeout_s)
+    return re.search(r"^\d+; \d+ \d+ TABLE ", listed.stdout, re.MULTILINE) is not None
 
 
 def is_archive(path: Path) -> bool:

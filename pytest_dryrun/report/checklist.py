@@ -105,7 +105,7 @@ def _way_back(document: verdict.Document) -> Iterator[str]:
     if way.said:
         yield ""
     if way.commands:
-        typed = [text.inline(command) for command in way.commands]
+        typed = [text.command(command) for command in way.commands]
         longest = max((len(run) for command in typed for run in re.findall("`+", command)), default=0)
         fence = "`" * max(3, longest + 1)
         yield f"To be typed on {escape(way.host)}; {verdict.TYPED}:"

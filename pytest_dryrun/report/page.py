@@ -31,6 +31,7 @@ def environment() -> Environment:
     loaded.filters.update(
         inline=text.inline,
         clip=text.clip,
+        command=text.command,
         paragraphs=text.paragraphs,
         count=text.count,
         size=text.size,

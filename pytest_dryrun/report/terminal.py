@@ -26,6 +26,8 @@ def lines(
 ) -> list[str]:
     """The matrix in lines no wider than `width` cells, then the decision, and the page's path last and unbroken.
 
+    Commands that are to be typed are never broken either.
+
     `page` is where signoff.html is; without it the document's own name for it is shown. An `encoding` without ✔ gets
     ASCII marks, and any other character that it lacks as its escape.
     """
@@ -47,6 +49,8 @@ def lines(
         for indent, line in _lines(settled, ascii_only=ascii_only):
             if line is None:
                 shown.print()
+            elif line.no_wrap:  # to be pasted: broken at a terminal's width it would be other commands
+                shown.print(line, soft_wrap=True)
             else:
                 shown.print(Padding(line, (0, 0, 0, min(indent, shown.width // 4)), expand=False))
     body = [line.rstrip() for line in capture.get().splitlines()]
@@ -97,7 +101,7 @@ def _lines(document: verdict.Document, *, ascii_only: bool) -> Iterator[Line]:
         if way.commands:
             yield 4, Text(text.inline(f"To be typed on {way.host}; {verdict.TYPED}:"))
         for command in way.commands:
-            yield 6, Text(text.inline(command))
+            yield 0, Text(text.command(command), no_wrap=True)
     if document["decision"] == "GO" and (reading := str(verdict.reading(document))):
         yield 0, None
         yield 2, Text(f"To read on the page before signing: {reading}.", style=STYLES["warn"])

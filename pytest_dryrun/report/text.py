@@ -40,6 +40,11 @@ def inline(text: str) -> str:
     return " ".join(visible(text).split())
 
 
+def command(text: str) -> str:
+    """A command as it is to be typed: on one line, every space of it kept."""
+    return visible(text).replace("\n", "⟨U+000A⟩").replace("\t", "⟨U+0009⟩")
+
+
 def clip(text: str, limit: int) -> str:
     """Cut a long text and say how much is missing and where it is."""
     if len(text) <= limit:

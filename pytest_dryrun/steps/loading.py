@@ -29,7 +29,7 @@ class Loading:
         if not isinstance(server.host, Fed):
             raise TypeError(f"nothing can be given to a command on {server.host.name}")
         self._host = server.host
-        self._server = server
+        self.server = server
         self.name = name
         self._timeout_s = timeout_s
         self._stop = threading.Event()
@@ -59,14 +59,14 @@ class Loading:
         listed = self._host.put(rest, f"/tmp/{rest.name}")  # noqa: S108 - the same
         backup.restore(
             self._host,
-            self._server.tool("pg_restore"),
+            self.server.tool("pg_restore"),
             Path(place),
-            self._server.tool_conninfo.database(self.name),
+            self.server.tool_conninfo.database(self.name),
             timeout_s=self._timeout_s,
             options=(f"--use-list={listed}",),
             in_place=True,
         )
-        return self._server.conninfo.database(self.name), first_ms + (time.perf_counter() - began) * 1000
+        return self.server.conninfo.database(self.name), first_ms + (time.perf_counter() - began) * 1000
 
     def abandon(self) -> None:
         """Give up, because what is restored is not what has come to lie in the archive."""
@@ -80,15 +80,15 @@ class Loading:
 
     def _load(self, shape: databases.Shape, pieces: Iterable[bytes]) -> float:
         began = time.perf_counter()
-        databases.drop(self._server.conninfo, self.name)
-        databases.create(self._server.conninfo, self.name, shape)
+        databases.drop(self.server.conninfo, self.name)
+        databases.create(self.server.conninfo, self.name, shape)
         # So long the dump may take, and so long the rest of it to come; the same again for what is left to load then.
         done = self._host.feed(
-            [*self._server.tool("pg_restore"), *backup.restoring(self.name, *_FIRST, jobs=1)],
+            [*self.server.tool("pg_restore"), *backup.restoring(self.name, *_FIRST, jobs=1)],
             pieces,
             timeout_s=3 * self._timeout_s,
             stop=self._stop,
-            env=self._server.tool_conninfo.database(self.name).environment(),
+            env=self.server.tool_conninfo.database(self.name).environment(),
         )
         if done.exit_status:
             raise backup.not_restored("that came in", done.stderr)
@@ -100,7 +100,7 @@ class Loading:
         return (f"{entry}\n" for entry in self._listed(place) if entry not in done)
 
     def _listed(self, place: str, *options: str) -> list[str]:
-        done = self._host.run([*self._server.tool("pg_restore"), "--list", *options, place], timeout_s=self._timeout_s)
+        done = self._host.run([*self.server.tool("pg_restore"), "--list", *options, place], timeout_s=self._timeout_s)
         if done.exit_status:
             raise backup.not_restored(Path(place).name, done.stderr)
         return [line for line in done.stdout.split("\n") if line and not line.startswith(";")]

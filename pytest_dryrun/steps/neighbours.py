@@ -33,7 +33,7 @@ def _with_suffix(name: str, suffix: str) -> str:
 
 def left(conninfo: Conninfo) -> tuple[str, ...]:
     """The databases that killed runs left beside one; whoever calls this holds it, so that none of them lives."""
-    pattern = re.compile(r"_dryrun_(?:restored|migrated|template|rehearsal)_\d{8}t\d{6}z_[0-9a-f]{4}")
+    pattern = re.compile(r"_dryrun_(?:restored|migrated|template|rehearsal|good)_\d{8}t\d{6}z_[0-9a-f]{4}")
     with connect(conninfo) as connection:
         rows = connection.execute(
             "SELECT datname FROM pg_database WHERE pg_has_role(datdba, 'USAGE') ORDER BY datname"

@@ -208,6 +208,28 @@ def restore(
         restoring, admin = restoring.as_user(login), admin.as_user(login)
         with connect(server.conninfo) as connection:  # sessions of our own, which nobody else may end
             databases.end_sessions(connection, name, wait_ms=databases.SESSION_MS)
+    conninfo = server.conninfo.database(name)
+    for jobs in (2, 1):
+        _make_anew(admin, name, taken)
+        try:
+            restore_ms = backup.restore(
+                server.host,
+                server.tool("pg_restore"),
+                taken.path,
+                restoring,
+                timeout_s=timeout_s,
+                jobs=jobs,
+                in_place=taken.archive.in_place,
+            )
+            break
+        except backup.RestoreDeadlocked:
+            if jobs == 1:
+                raise
+    duration_ms = (time.perf_counter() - began) * 1000
+    return _proved(taken, conninfo, restore_ms, duration_ms, timeout_s)
+
+
+def _make_anew(admin: Conninfo, name: str, taken: Taken) -> None:
     try:
         databases.drop(admin, name)
         databases.create(admin, name, taken.shape)
@@ -217,22 +239,14 @@ def restore(
             "So this user could not bring the target back.",
             "Let a superuser do it, or give the user what it lacks.",
         ) from error
-    conninfo = server.conninfo.database(name)
-    restore_ms = backup.restore(
-        server.host,
-        server.tool("pg_restore"),
-        taken.path,
-        restoring,
-        timeout_s=timeout_s,
-        in_place=taken.archive.in_place,
-    )
-    duration_ms = (time.perf_counter() - began) * 1000
-    return _proved(taken, conninfo, restore_ms, duration_ms, timeout_s)
 
 
 def loaded(taken: Taken, loading: Loading, *, timeout_s: float) -> Restored:
     """Finish restoring a backup that has come in, and compare every row and the whole catalog."""
-    conninfo, restore_ms = loading.finish(taken.path)
+    try:
+        conninfo, restore_ms = loading.finish(taken.path)
+    except backup.RestoreDeadlocked:
+        return restore(loading.server, taken, loading.name, timeout_s=timeout_s)
     return replace(_proved(taken, conninfo, restore_ms, restore_ms, timeout_s), overlapped=True)
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_dryrun.config import Performance, Stalls
-from pytest_dryrun.migrations import Deployment, Migrations
-from pytest_dryrun.model.errors import MigrationFailed, TargetUnusable
+from pytest_dryrun.migrations import Deployment, Migrations, Status
+from pytest_dryrun.model.errors import Blocked, DryRunError, MigrationFailed, TargetUnusable
 from pytest_dryrun.model.scripts import Migration
-from pytest_dryrun.model.values import Change, Finding, Severity, StatementRun, TableComparison
+from pytest_dryrun.model.values import Finding, Severity, StatementRun, TableComparison
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.catalog.cluster import Cluster, read_cluster
@@ -26,6 +26,7 @@ from pytest_dryrun.rehearsal.judge.columns import column_findings
 from pytest_dryrun.rehearsal.judge.destructive import destructive
 from pytest_dryrun.rehearsal.judge.enforcement import enforcement_off
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
+from pytest_dryrun.rehearsal.judge.history import history_changed
 from pytest_dryrun.rehearsal.judge.key_actions import cascades_added
 from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
 from pytest_dryrun.rehearsal.judge.positions import positions
@@ -42,7 +43,9 @@ from pytest_dryrun.rehearsal.observe.attribution import attribute
 from pytest_dryrun.rehearsal.observe.folding import fold
 from pytest_dryrun.rehearsal.observe.observation import Observed, strength
 from pytest_dryrun.rehearsal.observe.recorder import Recorder
+from pytest_dryrun.steps import target as names
 from pytest_dryrun.steps.comparing import compare_tables
+from pytest_dryrun.steps.leftovers import Reached, Start, partial
 from pytest_dryrun.steps.tuples import SETTLED_S, counted
 
 # The weakest lock that lets a statement write.
@@ -82,6 +85,11 @@ class Rehearsal:
         """Why the migrations did not apply, in one line; empty where they did."""
         return self.failures[0].message.splitlines()[0] if self.failures else ""
 
+    def hold(self) -> None:
+        """Raise Blocked where they did not: what was judged then is not the whole, so nothing passes for it."""
+        if self.failed:
+            raise Blocked(self.failed, ("schema-diff",))
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -114,17 +122,22 @@ def rehearse(
     limits: Stalls,
     login: Conninfo | None = None,
     redact: Callable[[str], str] = str,
+    native: Migrations | None = None,
+    good: str = names.GOOD,
 ) -> Rehearsal:
     """Copy the template, apply what is pending, and find out what that did.
 
     `prints` are the template's own figures: they tell which tables the copy began with. `login` is whose session
-    applies, with no more rights than in the target. `redact` takes the run's secrets out of a text.
+    applies, with no more rights than in the target. `redact` takes the run's secrets out of a text. `native` is how a
+    copy is brought to the last good file where a later one failed, `migrations` itself where nobody is named, and
+    `good` what that copy is called.
     """
     copies = Copies(template, databases.copy(admin, template.dbname, name))
     with connect(copies.template, statement_timeout_s=timeout_s) as connection:
         before = read_catalog(connection)
         sizes = table_sizes(connection)
         sequences = positions(connection)
+        status = migrations.status(connection)
     with connect(copies.copy, statement_timeout_s=timeout_s) as connection:
         shared = read_cluster(connection)
     probed = _touched_first(sizes, pending)
@@ -142,6 +155,10 @@ def rehearse(
         connect(copies.copy, statement_timeout_s=timeout_s) as migrated,
     ):
         scene = Scene(before, after, changes, tables, pending, untouched, migrated, migrations.history())
+        failures = _failures(watched.error, scene)
+        if watched.error is None:
+            failures = _unapplied(watched.deployment, pending)
+            failures += history_changed(status, migrations.status(migrated), pending, migrations.history())
         found = Rehearsal(
             conninfo=copies.copy,
             duration_ms=watched.duration_ms,
@@ -151,7 +168,7 @@ def rehearse(
             diff_sql=as_sql(changes),
             statements=fold(item.run for item in watched.observed),
             tables=tables,
-            failures=(*_failures(watched.error, scene), *_unapplied(watched.deployment, pending)),
+            failures=failures,
             advice=lint.lint(pending, version_num=before.version_num, in_transaction=in_transaction),
             longest_read_ms=max((read for read, _ in watched.longest.values()), default=0.0),
             longest_write_ms=max((write for _, write in watched.longest.values()), default=0.0),
@@ -159,7 +176,25 @@ def rehearse(
             notes=watched.notes,
         )
         judged = _judged(found, scene, watched, sizes, performance, limits, prints.not_verified)
-        return _balanced(judged, scene, shared)
+        found = _balanced(judged, scene, shared)
+    if watched.error is None:
+        return found
+    start = Start(admin, template, prints, good, native or migrations, login, timeout_s)
+    left = _left_behind(start, watched.error, status, migrations, Reached(after, tables), copies.copy)
+    return replace(found, failures=(*found.failures, *left))
+
+
+def _left_behind(
+    start: Start, error: MigrationFailed, before: Status, migrations: Migrations, found: Reached, copy: Conninfo
+) -> tuple[Finding, ...]:
+    """What the failed file itself left on the copy, beside one that was brought to the file before it."""
+    try:
+        with connect(copy) as connection:
+            applied = migrations.status(connection).applied
+    except DryRunError:  # it broke the history itself, which the difference shows
+        applied = before.applied
+    good = [name for name in applied if name not in before.applied]
+    return partial(start, good, found, migration=error.migration, history=migrations.history())
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +255,6 @@ def _judged(
     limits: Stalls,
     unverified: Sequence[Unverified],
 ) -> Rehearsal:
-    if found.failures:
-        return found
     unseen = [
         Finding("not-observed", Severity.BLOCKER, f"The recorder could not see everything the migration did: {text}")
         for text in watched.trouble
@@ -275,7 +308,7 @@ def failure_finding(error: MigrationFailed) -> Finding:
 
 
 def _failures(error: MigrationFailed | None, scene: Scene) -> tuple[Finding, ...]:
-    """Why the migrations did not apply, which rows were in the way, and what was left behind."""
+    """Why the migrations did not apply, and which rows were in the way."""
     if error is None:
         return ()
     found = [failure_finding(error)]
@@ -287,25 +320,6 @@ def _failures(error: MigrationFailed | None, scene: Scene) -> tuple[Finding, ...
             message=error.what,
             migration=error.migration,
             line=error.line,
-        )
-    left = [
-        f"{change.kind} {change.identity} {change.action.value}"
-        for change in scene.changes
-        if not scene.is_history(change.parent or change.identity)
-    ]
-    left += [
-        f"rows of {table.table}: {table.change.value}"
-        for table in scene.tables
-        if table.change in {Change.ROWS_ADDED, Change.ROWS_LOST, Change.CONTENT_CHANGED}
-        and not scene.is_history(table.table)
-    ]
-    if left:
-        text = (
-            f"The failed migration left part of its work behind: {'; '.join(left[:10])}"
-            f"{f' and {len(left) - 10} more' if len(left) > 10 else ''}. It has to be undone or finished by hand."
-        )
-        found.append(
-            Finding("partially-applied", Severity.BLOCKER, text, error.migration, evidence={"left": left[:50]})
         )
     return tuple(found)
 

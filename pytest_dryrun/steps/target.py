@@ -15,14 +15,17 @@ from pytest_dryrun.hosts import Host
 from pytest_dryrun.migrations import Migrations
 from pytest_dryrun.model.errors import ConfigurationError, DryRunError, MigrationFailed
 from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.postgres import backup, databases
+from pytest_dryrun.postgres import backup, databases, plain_dump
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
+from pytest_dryrun.postgres.disposable.settings import NEWEST_MAJOR, OLDEST_MAJOR
+from pytest_dryrun.postgres.plain_dump import PlainDump
 
 # The copies of one local run; the server is ours alone, so the names need no run id.
 TARGET = "dryrun_target"
 TEMPLATE = "dryrun_template"
 REHEARSAL = "dryrun_rehearsal"
+GOOD = "dryrun_good"
 BEFORE = "dryrun_before"
 
 _DUMP_EDGE_BYTES = 4096
@@ -78,12 +81,26 @@ class TargetDatabase:
         return self._identity
 
     def version_differences(self, copy_version_num: int) -> list[Finding]:
-        """A warning where copies run on another major version than the target."""
+        """A warning where copies run on another major version than the target, or either on one that came later."""
         own, copy = self.identify().version_num // 10000, copy_version_num // 10000
+        untested = [found for major in sorted({own, copy}) if (found := too_new(major))]
         if own == copy:
-            return []
+            return untested
         text = f"The target runs PostgreSQL {own}, the copy {copy}: locks, rewrites and plans may differ between them."
-        return [Finding("version-differs", Severity.WARNING, text, evidence={"target": own, "copy": copy})]
+        return [*untested, Finding("version-differs", Severity.WARNING, text, evidence={"target": own, "copy": copy})]
+
+
+def too_new(major: int) -> Finding | None:
+    """A warning that a server is newer than any that this release was tested with, and what that leaves open."""
+    if major <= NEWEST_MAJOR:
+        return None
+    text = (
+        f"PostgreSQL {major} is newer than what this release was tested with ({OLDEST_MAJOR} to {NEWEST_MAJOR}). Not"
+        f" known: columns and kinds of objects that {major} added to the system catalogs are not compared; locks,"
+        " rewrites and scans of its new commands were never measured; a backup may restore with differences of its own."
+        " Use a release that knows it, or look at the schema difference by hand."
+    )
+    return Finding("version-untested", Severity.WARNING, text, evidence={"major": major, "newest": NEWEST_MAJOR})
 
 
 def build_baseline(
@@ -110,13 +127,18 @@ def build_baseline(
             )
     if baseline.dump:
         _refuse_half_a_dump(root / baseline.dump)
+        plain = _plain_dump(root / baseline.dump)
     conninfo = server.conninfo.database(name)
     with connect(server.conninfo) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
     database = TargetDatabase(conninfo, server.host, server.tool, server.tool_conninfo.database(name))
     if baseline.dump:
         tools = {tool: server.tool(tool) for tool in ("pg_restore", "psql")}
-        backup.restore_foreign(server.host, tools, root / baseline.dump, database.tool_conninfo, timeout_s=timeout_s)
+        listed = backup.restore_foreign(
+            server.host, tools, root / baseline.dump, database.tool_conninfo, timeout_s=timeout_s
+        )
+        if plain.tables if plain else listed:
+            _refuse_an_empty_target(database, root / baseline.dump)
     elif baseline.through:
         try:
             migrations.deploy(conninfo, timeout_s=timeout_s, through=baseline.through)
@@ -147,6 +169,39 @@ def _refuse_half_a_dump(path: Path) -> None:
             f'The baseline {path} is cut short: pg_dump\'s last line, "dump complete", is missing.',
             "Without its baseline the local target would not be what the dry run is about.",
             "Make the dump again, and let it come to its end.",
+        )
+
+
+def _plain_dump(path: Path) -> PlainDump | None:
+    r"""Read a plain dump, None for an archive; raises ConfigurationError where psql would be led to another database.
+
+    `\connect` is followed whatever database psql was started for: the target would stay empty, without an error.
+    """
+    if backup.is_archive(path):
+        return None
+    with path.open("rb") as file:
+        plain = plain_dump.read(file)
+    if plain.line:
+        raise ConfigurationError(
+            f"The baseline {path} leads to a database of its own in line {plain.line}: {plain.text}",
+            "psql would follow it, load everything there and leave the target empty, so nothing was loaded.",
+            r"Make the dump of one database with pg_dump, without --create, or take out CREATE DATABASE and \connect.",
+        )
+    return plain
+
+
+def _refuse_an_empty_target(database: TargetDatabase, path: Path) -> None:
+    """Raise DryRunError where a dump that has tables left none in the target."""
+    with database.connect() as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"
+        ).fetchone()
+    if row == (0,):
+        raise DryRunError(
+            f"The baseline {path} has tables, and the target has none after it was loaded.",
+            "What it holds went elsewhere or was dropped again: a dry run of an empty database would prove nothing.",
+            "Look where the dump leads, and make it of one database with pg_dump, without --create.",
         )
 
 

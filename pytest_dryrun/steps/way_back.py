@@ -138,7 +138,12 @@ def bring_back(
     beside, aside = named(name, BESIDE, run_id), named(name, ASIDE, run_id)
     try:
         restored = databases.create(admin, beside, taken.shape)
-        _restore(database, beside, path, timeout_s=timeout_s)
+        try:
+            _restore(database, beside, path, timeout_s=timeout_s)
+        except backup.RestoreDeadlocked:
+            databases.drop(admin, beside)
+            restored = databases.create(admin, beside, taken.shape)
+            _restore(database, beside, path, timeout_s=timeout_s, jobs=1)
         with connect(restored, statement_timeout_s=timeout_s) as connection:
             connection.execute("ANALYZE")
         _hold(taken, restored, timeout_s=timeout_s)
@@ -156,14 +161,14 @@ def bring_back(
     return BroughtBack((time.perf_counter() - began) * 1000, down_ms, len(taken.prints.tables), rows, left)
 
 
-def _restore(database: TargetDatabase, name: str, path: str, *, timeout_s: float) -> None:
+def _restore(database: TargetDatabase, name: str, path: str, *, timeout_s: float, jobs: int = 2) -> None:
     done = database.host.run(
-        [*database.tool("pg_restore"), *backup.restoring(name), path],
+        [*database.tool("pg_restore"), *backup.restoring(name, jobs=jobs), path],
         timeout_s=timeout_s,
         env=database.tool_conninfo.database(name).environment(),
     )
     if done.exit_status:
-        raise DryRunError(
+        raise (backup.RestoreDeadlocked if backup.deadlocked(done.stderr) else DryRunError)(
             f"pg_restore on {database.host.name} failed: {output.last_words(done.stderr)}",
             STILL_MIGRATED,
             "Mend what pg_restore complains about and type the commands of the way back.",

@@ -33,7 +33,7 @@ def commands(
     lines = [
         f"export PGHOST={shlex.quote(there.host)} PGPORT={there.port} PGUSER={typist}",
         f"{{ printf 'Password of %s: ' {typist}; stty -echo; IFS= read -r PGPASSWORD; stty echo; export PGPASSWORD; }}",
-        f"{own('dropdb')} --force {name}",
+        f"{own('dropdb')} --if-exists --force {name}",
         f"{own('createdb')} --template=template0 {' '.join(map(shlex.quote, _like(shape)))} {name}",
     ]
     if given:  # in one session: between two of them its owner may have no right to connect

@@ -126,9 +126,9 @@ SELECT 'column', c.oid, a.attnum, n.nspname, a.attname, format('%I.%I.%I', n.nsp
 
 
 # A foreign key on a partition that came from its partitioned table is made by the server again, under a name of its
-# choice.
+# choice. A check that is inherited is as valid as its parent's: a child made later has it valid, its restore has not.
 CONSTRAINTS = f"""
-WITH keys AS (
+WITH RECURSIVE keys AS (
   SELECT f.oid, jsonb_agg(a.attname ORDER BY k.i) AS columns, jsonb_agg(r.attname ORDER BY k.i) AS referenced_columns,
          jsonb_agg(format('OPERATOR(%I.%s)', opn.nspname, o.oprname) ORDER BY k.i) AS operators
     FROM pg_constraint f CROSS JOIN LATERAL unnest(f.conkey, f.confkey, f.conpfeqop) WITH ORDINALITY k(num, referenced, operator, i)
@@ -136,13 +136,19 @@ WITH keys AS (
     JOIN pg_attribute r ON r.attrelid = f.confrelid AND r.attnum = k.referenced
     JOIN pg_operator o ON o.oid = k.operator JOIN pg_namespace opn ON opn.oid = o.oprnamespace
    WHERE f.contype = 'f' AND f.conparentid = 0 GROUP BY f.oid),
-disabled AS (SELECT DISTINCT tgconstraint AS oid FROM pg_trigger WHERE tgconstraint <> 0 AND tgenabled = 'D')
+disabled AS (SELECT DISTINCT tgconstraint AS oid FROM pg_trigger WHERE tgconstraint <> 0 AND tgenabled = 'D'),
+pending AS (
+  SELECT conrelid, conname FROM pg_constraint WHERE contype = 'c' AND NOT convalidated
+  UNION SELECT k.conrelid, k.conname FROM pending p JOIN pg_inherits h ON h.inhparent = p.conrelid
+    JOIN pg_constraint k ON k.conrelid = h.inhrelid AND k.conname = p.conname AND k.contype = 'c' AND NOT k.conislocal)
 SELECT 'constraint', con.oid, 0, n.nspname, con.conname, format('%I.%I.%I', n.nspname, c.relname, con.conname),
        format('%I.%I', n.nspname, c.relname), 0,
        jsonb_strip_nulls(jsonb_build_object(
          'type', CASE con.contype WHEN 'p' THEN 'primary key' WHEN 'u' THEN 'unique' WHEN 'f' THEN 'foreign key'
                                   WHEN 'c' THEN 'check' ELSE 'exclude' END,
-         'definition', pg_get_constraintdef(con.oid), 'valid', con.convalidated,
+         'definition', pg_get_constraintdef(con.oid)
+           || CASE WHEN con.convalidated AND pending.conrelid IS NOT NULL THEN ' NOT VALID' ELSE '' END,
+         'valid', con.convalidated AND pending.conrelid IS NULL,
          'deferrable', nullif(con.condeferrable, false), 'deferred', nullif(con.condeferred, false),
          'disabled', nullif(con.contype = 'f' AND disabled.oid IS NOT NULL, false))),
        jsonb_build_object('index', con.conindid::int8, 'inherited', NOT con.conislocal OR con.conparentid <> 0, 'enforced', {{enforced}})
@@ -152,6 +158,7 @@ SELECT 'constraint', con.oid, 0, n.nspname, con.conname, format('%I.%I.%I', n.ns
               'referenced_columns', keys.referenced_columns, 'operators', keys.operators) ELSE '{{}}'::jsonb END
   FROM pg_constraint con JOIN pg_class c ON c.oid = con.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN keys ON keys.oid = con.oid LEFT JOIN disabled ON disabled.oid = con.oid
+  LEFT JOIN pending ON pending.conrelid = con.conrelid AND pending.conname = con.conname
   LEFT JOIN (pg_class rc JOIN pg_namespace rn ON rn.oid = rc.relnamespace) ON rc.oid = con.confrelid AND con.contype = 'f'
  WHERE con.contype IN ('p', 'u', 'f', 'c', 'x') AND NOT (con.contype = 'f' AND con.conparentid <> 0)
    AND {USER_SCHEMA} AND {_own("pg_class", "c.oid")}
@@ -313,10 +320,13 @@ SELECT 'statistics', s.oid, 0, n.nspname, s.stxname, format('%I.%I', n.nspname, 
   FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE {USER_SCHEMA} AND {_own("pg_statistic_ext", "s.oid")}
 """
 
+# A collation made from "C" serves every encoding (-1); its restore names the database's own.
 COLLATIONS = f"""
 SELECT 'collation', k.oid, 0, n.nspname, k.collname, format('%I.%I', n.nspname, k.collname), NULL, 0,
        jsonb_strip_nulls(to_jsonb(k) - '{{oid,collname,collnamespace,collowner,collversion}}'::text[])
-         || jsonb_build_object('owner', quote_ident(pg_get_userbyid(k.collowner))), '{{}}'::jsonb
+         || jsonb_build_object('owner', quote_ident(pg_get_userbyid(k.collowner)), 'collencoding',
+              CASE k.collencoding WHEN (SELECT encoding FROM pg_database WHERE datname = current_database()) THEN -1
+              ELSE k.collencoding END), '{{}}'::jsonb
   FROM pg_collation k JOIN pg_namespace n ON n.oid = k.collnamespace WHERE {USER_SCHEMA} AND {_own("pg_collation", "k.oid")}
 """
 
@@ -379,12 +389,12 @@ SELECT 'foreign-data wrapper', w.oid, 0, '', w.fdwname, quote_ident(w.fdwname), 
 UNION ALL
 SELECT 'server', s.oid, 0, '', s.srvname, quote_ident(s.srvname), NULL, 0,
        jsonb_strip_nulls(jsonb_build_object('owner', quote_ident(pg_get_userbyid(s.srvowner)), 'wrapper', quote_ident(w.fdwname),
-         'type', s.srvtype, 'version', s.srvversion, 'options_digest', md5(s.srvoptions::text),
+         'type', s.srvtype, 'version', s.srvversion, 'options_digest', md5({_sorted("s.srvoptions")}::text),
          'grants', {_grants("s.srvacl", "S", "s.srvowner")})), '{{}}'::jsonb
   FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw WHERE {_own("pg_foreign_server", "s.oid")}
 UNION ALL
 SELECT 'user mapping', m.umid, 0, '', m.usename, format('%I on server %I', m.usename, m.srvname), NULL, 0,
-       jsonb_strip_nulls(jsonb_build_object('options_digest', md5(m.umoptions::text))), '{{}}'::jsonb
+       jsonb_strip_nulls(jsonb_build_object('options_digest', md5({_sorted("m.umoptions")}::text))), '{{}}'::jsonb
   FROM pg_user_mappings m
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SUPERUSER = "postgres"
-OLDEST_MAJOR = 14
+OLDEST_MAJOR, NEWEST_MAJOR = 14, 18
 PRELOAD = "pg_stat_statements"
 
 # Nothing here survives a crash on purpose: the server is thrown away (PostgreSQL manual, "Non-Durable Settings").

@@ -197,7 +197,7 @@ def show(told: Told) -> None:
     head = f"{told.wrong.upper() or 'right':12s} {label:6s} {told.family}/{told.name}"
     print(f"{head}: {told.decision}, {', '.join(told.rules) or 'no rule'} ({told.seconds:.1f} s)", flush=True)
     for reason in told.reasons if told.wrong else ():
-        print(f"             {reason[:300]}", flush=True)
+        print(f"             {' '.join(reason.split())[:300]}", flush=True)
 
 
 def wrong(found: Mapping[str, Any]) -> bool:

@@ -1,6 +1,6 @@
 """Does a GO mean safe and a NO-GO unsafe: every migration of `labelled/` through the plugin, as a user runs it.
 
-Usage: labelled.py [NAME ...] [--sample N] [--jobs N] [--keep DIR] [--harm]; see README.md beside this file.
+`labelled.py --help` says how; README.md beside this file says what.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ role = "local"
 
 [targets.local.postgres]
 provider = "binaries"
+bindir = "{bindir}"
 
 [targets.local.baseline]
 through = "001_before.sql"
@@ -73,7 +74,7 @@ class Told:
     seconds: float
 
 
-def project(migration: Labelled, folder: Path) -> Path:
+def project(migration: Labelled, folder: Path, *, bindir: str = "") -> Path:
     """Write the project that a user would have: migrations, seed and configuration."""
     base = labels.base(migration.base)
     (folder / "migrations").mkdir(parents=True)
@@ -81,15 +82,15 @@ def project(migration: Labelled, folder: Path) -> Path:
     for number, text in enumerate(migration.pending, 2):
         (folder / "migrations" / f"{number:03d}_pending.sql").write_text(text, encoding="utf-8")
     (folder / "seed.sql").write_text(base.seed + migration.seed, encoding="utf-8")
-    configuration = CONFIGURATION.format(name=migration.name, scale=migration.scale)
+    configuration = CONFIGURATION.format(name=migration.name, scale=migration.scale, bindir=bindir)
     (folder / "dryrun.toml").write_text(configuration, encoding="utf-8")
     return folder
 
 
-def run(migration: Labelled, *, keep: Path | None = None) -> Told:
+def run(migration: Labelled, *, keep: Path | None = None, bindir: str = "") -> Told:
     """Run the whole checklist on one migration, and hold the verdict against the label."""
     with tempfile.TemporaryDirectory(prefix="dryrun-labelled-") as top:
-        folder = project(migration, Path(top) / migration.name)
+        folder = project(migration, Path(top) / migration.name, bindir=bindir)
         began = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "--dryrun-target=local", "-p", "no:cacheprovider"],
@@ -142,11 +143,12 @@ def judge(
     return told("NO-GO", "stopped", rules, reasons)
 
 
-def run_all(migrations: Sequence[Labelled], *, jobs: int, keep: Path | None = None) -> Iterator[Told]:
+def run_all(migrations: Sequence[Labelled], *, jobs: int, keep: Path | None = None, bindir: str = "") -> Iterator[Told]:
     """Run many beside each other, in their order; those that need a newer server than this machine has are left out."""
-    major = installations.find("", None).major
+    major = installations.find(bindir, None).major
+    fitting = [one for one in migrations if one.server <= major]
     with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(lambda one: run(one, keep=keep), (one for one in migrations if one.server <= major))
+        yield from pool.map(lambda one: run(one, keep=keep, bindir=bindir), fitting)
 
 
 def document(told: Sequence[Told], shown: Sequence[proofs.Shown], seconds: float) -> dict[str, Any]:
@@ -178,12 +180,12 @@ def measure(count: int | None = None) -> dict[str, Any]:
     return document(told, shown, time.perf_counter() - began)
 
 
-def prove(migrations: Iterable[Labelled]) -> Iterator[proofs.Shown]:
+def prove(migrations: Iterable[Labelled], *, bindir: str = "") -> Iterator[proofs.Shown]:
     """Show every harm and every calm on a plain server; print what did not show."""
-    major = installations.find("", None).major
-    with proofs.plain() as server:
+    installation = installations.find(bindir, None)
+    with proofs.plain(installation.bindir) as server:
         for migration in migrations:
-            if migration.server > major:
+            if migration.server > installation.major:
                 continue
             for shown in proofs.show(server, migration):
                 if shown.reason:
@@ -197,7 +199,7 @@ def show(told: Told) -> None:
     head = f"{told.wrong.upper() or 'right':12s} {label:6s} {told.family}/{told.name}"
     print(f"{head}: {told.decision}, {', '.join(told.rules) or 'no rule'} ({told.seconds:.1f} s)", flush=True)
     for reason in told.reasons if told.wrong else ():
-        print(f"             {reason[:300]}", flush=True)
+        print(f"             {' '.join(reason.split())[:300]}", flush=True)
 
 
 def wrong(found: Mapping[str, Any]) -> bool:
@@ -212,8 +214,10 @@ def main() -> None:
     parser.add_argument("--sample", type=int, metavar="N", help="only N of them, spread over the families")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="runs beside each other")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the projects with their reports there")
+    parser.add_argument("--bindir", default="", metavar="DIR", help="the programs of the PostgreSQL to use")
     parser.add_argument("--harm", action="store_true", help="the psql proofs alone; the plugin is not run")
     arguments = parser.parse_args()
+    bindir = str(Path(arguments.bindir).resolve()) if arguments.bindir else ""
     names = set(arguments.names)
     migrations = tuple(one for one in labels.read() if not names or {one.name, one.family} & names)
     if unknown := names - {one.name for one in migrations} - {one.family for one in migrations}:
@@ -224,9 +228,9 @@ def main() -> None:
     told: list[Told] = []
     shown: list[proofs.Shown] = []
     if arguments.harm:
-        shown = list(prove(migrations))
+        shown = list(prove(migrations, bindir=bindir))
     else:
-        for one in run_all(migrations, jobs=arguments.jobs, keep=arguments.keep):
+        for one in run_all(migrations, jobs=arguments.jobs, keep=arguments.keep, bindir=bindir):
             told.append(one)
             show(one)
     found = document(told, shown, time.perf_counter() - began)

@@ -45,13 +45,16 @@ class Shown:
 
 
 class Plain:
-    """A plain server with its programs: sockets only, as the user postgres where we are root."""
+    """A plain server with its programs: sockets only, and as another user where we are root, which it refuses."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bindir: Path) -> None:
         self._folder = folder
-        self._bindir = installations.find("", None).bindir
+        self._bindir = bindir
+        self._user = ""
         if os.geteuid() == 0:
-            entry = pwd.getpwnam("postgres")
+            known = {entry.pw_name: entry for entry in pwd.getpwall()}
+            entry = known.get("postgres") or known["nobody"]
+            self._user = entry.pw_name
             os.chown(folder, entry.pw_uid, entry.pw_gid)
         folder.chmod(0o755)
 
@@ -119,19 +122,19 @@ class Plain:
 
     def _run(self, program: str, *arguments: str) -> None:
         argv = [str(self._bindir / program), *arguments]
-        if os.geteuid() == 0:
-            argv = ["runuser", "-u", "postgres", "--", *argv]
+        if self._user:
+            argv = ["runuser", "-u", self._user, "--", *argv]
         done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=LIMIT_S, check=False)
         if done.returncode != 0:
             raise SystemExit(f"{program} ended with {done.returncode}: {done.stderr.decode()[-500:]}")
 
 
 @contextmanager
-def plain() -> Iterator[Plain]:
-    """Start a plain server with the bases in it; nothing of it is left."""
+def plain(bindir: Path | None = None) -> Iterator[Plain]:
+    """Start a plain server with the bases in it, from this folder or the best this machine has; nothing is left."""
     folder = Path(tempfile.mkdtemp(prefix="dryrun-proofs-"))
     try:
-        server = Plain(folder)
+        server = Plain(folder, bindir or installations.find("", None).bindir)
         server.create()
         try:
             yield server

@@ -43,7 +43,7 @@ CREATE TABLE loan_event (event_id bigserial PRIMARY KEY, loan_id int NOT NULL, k
 CREATE TABLE housekeeping (run_on date PRIMARY KEY, keep_from timestamptz NOT NULL);
 CREATE TABLE media (media_id int PRIMARY KEY, name text NOT NULL);
 CREATE TABLE audiobook (narrator text, PRIMARY KEY (media_id)) INHERITS (media);
-CREATE SEQUENCE card_number START 5000;
+CREATE SEQUENCE card_number START 5000 MAXVALUE 9999;
 CREATE VIEW overdue AS SELECT loan_id, pupil_id, due_on FROM loan WHERE returned_on IS NULL;
 CREATE FUNCTION keep_house() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,6 +1,6 @@
 -- family: maintenance
 -- label: safe
--- why: A higher limit and a bigger step ahead; the position stays.
+-- why: The limit rises from 9,999; the position stays.
 -- base: library
 -- @pending
 ALTER SEQUENCE card_number MAXVALUE 900000;

@@ -88,6 +88,9 @@ def _lines(document: verdict.Document, *, ascii_only: bool) -> Iterator[Line]:
             yield 4, Text(text.inline(text.clip(note, MOST_CHARACTERS)))
         if len(document["notes"]) > MOST_NOTES:
             yield 4, Text(f"and {len(document['notes']) - MOST_NOTES:,} more on the page", style="dim")
+    if document["decision"] == "GO" and (waiting := str(reading.of(document))):
+        yield 0, None
+        yield 2, Text(f"To read on the page before signing: {waiting}.", style=STYLES["warn"])
     way = verdict.way_back(document)
     if way is not None and document["headline"] == "ROLLBACK & FIX":
         yield 0, None
@@ -98,9 +101,6 @@ def _lines(document: verdict.Document, *, ascii_only: bool) -> Iterator[Line]:
             yield 4, Text(text.inline(f"To be typed on {way.host}; {verdict.TYPED}:"))
         for command in way.commands:
             yield 6, Text(text.inline(command))
-    if document["decision"] == "GO" and (waiting := str(reading.of(document))):
-        yield 0, None
-        yield 2, Text(f"To read on the page before signing: {waiting}.", style=STYLES["warn"])
     yield 0, None
     style = "bold green" if document["decision"] == "GO" else "bold red"
     yield 0, Text.assemble((document["headline"], style), f": {text.inline(verdict.sentence(document))}")

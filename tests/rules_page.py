@@ -1,4 +1,4 @@
-"""The table of every rule in docs/rules.md, made from the list: `python tests/rules_page.py` writes it anew."""
+"""The table of every rule in docs/rules.md, made from the list: `python tests/rules_page.py` rewrites it."""
 
 from __future__ import annotations
 

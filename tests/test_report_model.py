@@ -69,7 +69,7 @@ def test_building_changes_no_value_and_no_order() -> None:
     assert [1, 0.5, 1] == [shown["duration_ms"], shown["read_stall_ms"], shown["novelty"]]
     assert '"duration_ms": 1,' in files.as_text(made)
     assert '"dump_ms": 0,' in files.as_text(made)
-    assert list(as_json(statement)) == [name for name in shown if name not in {"count", "novelty"}]
+    assert [name for name in as_json(statement) if name != "count"] == list(shown)[: -len(("count", "novelty"))]
     assert as_json(table).items() <= made["tables"][0].items()
     assert json.dumps(as_json(finding)) == json.dumps(made["checks"][0]["findings"][0])
     assert ["check-2"] == made["checks"][0]["blocked_by"]

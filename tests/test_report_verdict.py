@@ -311,3 +311,42 @@ def test_a_document_without_additions_renders() -> None:
     assert "NO-GO" in page.render(document)
     assert "NO-GO" in checklist.render(document)
     assert terminal.lines(document, width=80, color=False)[-2:]
+
+
+def test_a_row_says_shortly_why_it_is_not_met() -> None:
+    """One entry a red check, one for all that it kept from running, and the row's own reasons; no message twice."""
+    document = samples.no_go()
+    samples.judge(document, "no-data-loss", met=False, reasons=["4.2 no-destructive-operations failed: " + "x" * 900])
+    document = verdict.settle(document)
+    rows = {row["id"]: verdict.row_reasons(document, row) for row in document["criteria"]}
+    blocked = "blocked by 4.2 no-destructive-operations and 4.3 safe-defaults: "
+    assert ["4.2 no-destructive-operations: failed", f"{blocked}6.1, 6.2, 6.3, 6.4"] == rows["no-data-loss"]
+    assert ["1.2 database-credentials: broken"] == rows["no-p0"][:1]
+    for render in (page.render, checklist.render, annex.matrix_html):
+        assert f"{blocked}6.1, 6.2, 6.3, 6.4" in html.unescape(render(document))
+        assert "x" * 900 not in render(document)
+
+
+def test_a_row_that_is_not_required_says_only_why() -> None:
+    """What its checks came to decides nothing."""
+    document = verdict.settle(samples.rollback_and_fix())
+    row = next(row for row in document["criteria"] if row["id"] == "crud-pass")
+    assert ["this repository has no API"] == verdict.row_reasons(document, row)
+    row["reasons"].append("7.1 api-health failed")
+    assert ["this repository has no API"] == verdict.row_reasons(document, row)
+
+
+def test_what_to_do_begins_with_what_to_do() -> None:
+    """The words that a check's docstring puts before its advice stand on the page already."""
+    document = samples.no_go()
+    samples.amend(document, "safe-defaults", explanation="Why.\n\nWhen it is red: take the other form.")
+    assert ("Take the other form.",) == verdict.reasons(verdict.settle(document))[2].todo
+
+
+def test_a_reason_that_was_cut_is_not_shown_beside_its_finding() -> None:
+    """The beginning of a finding's words, left over by a limit, is no reason of its own."""
+    long = samples.finding("rows-lost", "blocker", "first row\nsecond row, which is long")
+    check = samples.check("1.1", "x", "no-p0", "X", findings=[long], reason="its own\nfirst row\nsecond row, wh")
+    assert "its own" == verdict.own_reason(check)
+    check["reason"] = "second"
+    assert "second" == verdict.own_reason(check)

@@ -78,7 +78,7 @@ def _matrix(document: verdict.Document) -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     for row in document["criteria"]:
         state = words.criterion(row)
-        reasons = "; ".join(escape(text.clip(reason, 1000)) for reason in row["reasons"])
+        reasons = "; ".join(escape(text.clip(reason, 1000)) for reason in verdict.row_reasons(document, row))
         checks = ", ".join(escape(numbers.get(slug, slug)) for slug in row["checks"])
         yield f"| {escape(row['title'])} | {state.mark} {state.word} | {reasons} | {checks} |"
     yield f"| **Decision** | **{escape(document['headline'])}** | | |"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Field, WithJsonSchema
 
 from pytest_dryrun.model.decision import ALWAYS_REQUIRED, TITLES
+from pytest_dryrun.report.measured import Latency, Load, Resource, TopStatement
 from pytest_dryrun.report.parts import (
     INSTANT,
     Artifacts,
@@ -16,18 +17,14 @@ from pytest_dryrun.report.parts import (
     Criterion,
     Finding,
     Instant,
-    Latency,
     ListedFinding,
-    Load,
     Migrations,
     Part,
     Project,
-    Resource,
     Rollback,
     Section,
     Statement,
     Table,
-    TopStatement,
 )
 
 # Raised when the meaning of a field changes, never for an addition.

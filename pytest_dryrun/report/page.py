@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pytest_dryrun.report import folding, sparkline, text, verdict, words
+from pytest_dryrun.report import folding, reading, sparkline, text, verdict, words
 
 SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
@@ -50,6 +50,7 @@ def environment() -> Environment:
         before_fixing=verdict.before_fixing,
         own_reason=verdict.own_reason,
         unnamed=verdict.unnamed,
+        row_reasons=verdict.row_reasons,
         typed=verdict.TYPED,
         points=sparkline.points,
         took=text.took,
@@ -102,7 +103,7 @@ def view(settled: dict[str, Any]) -> dict[str, Any]:
         "rehearsed": {migration.name: migration for migration in migrations},
         "longest_sql": folding.longest_sql(migrations),
         "tables": folding.tables(settled["tables"]),
-        "reading": verdict.reading(settled),
+        "reading": reading.of(settled),
     }
 
 

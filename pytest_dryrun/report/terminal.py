@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from pytest_dryrun.report import text, verdict, words
+from pytest_dryrun.report import reading, text, verdict, words
 
 STYLES = {"good": "green", "bad": "bold red", "warn": "bold yellow", "quiet": "dim"}
 MOST_REASONS = 6
@@ -81,7 +81,7 @@ def _lines(document: verdict.Document, *, ascii_only: bool) -> Iterator[Line]:
             for reason in row["reasons"][:1]:
                 yield 6, Text(text.inline(text.clip(reason, MOST_CHARACTERS)), style="dim")
         elif state is not words.MET:
-            yield from _why(row, verdict.red(document))
+            yield from _why(row, document)
     if not document["criteria"]:
         for reason in verdict.reasons(document):
             yield 2, Text(text.inline(f"{reason.title}: {reason.text}"))
@@ -92,6 +92,9 @@ def _lines(document: verdict.Document, *, ascii_only: bool) -> Iterator[Line]:
             yield 4, Text(text.inline(text.clip(note, MOST_CHARACTERS)))
         if len(document["notes"]) > MOST_NOTES:
             yield 4, Text(f"and {len(document['notes']) - MOST_NOTES:,} more on the page", style="dim")
+    if document["decision"] == "GO" and (waiting := str(reading.of(document))):
+        yield 0, None
+        yield 2, Text(f"To read on the page before signing: {waiting}.", style=STYLES["warn"])
     way = verdict.way_back(document)
     if way is not None and document["headline"] == "ROLLBACK & FIX":
         yield 0, None
@@ -102,16 +105,14 @@ def _lines(document: verdict.Document, *, ascii_only: bool) -> Iterator[Line]:
             yield 4, Text(text.inline(f"To be typed on {way.host}; {verdict.TYPED}:"))
         for command in way.commands:
             yield 0, Text(text.command(command), no_wrap=True)
-    if document["decision"] == "GO" and (reading := str(verdict.reading(document))):
-        yield 0, None
-        yield 2, Text(f"To read on the page before signing: {reading}.", style=STYLES["warn"])
     yield 0, None
     style = "bold green" if document["decision"] == "GO" else "bold red"
     yield 0, Text.assemble((document["headline"], style), f": {text.inline(verdict.sentence(document))}")
 
 
-def _why(row: Mapping[str, Any], red_checks: list[Mapping[str, Any]]) -> Iterator[Line]:
+def _why(row: Mapping[str, Any], document: verdict.Document) -> Iterator[Line]:
     """What stands under a row that is not met: what failed, what that kept from running, and the row's own reasons."""
+    red_checks = verdict.red(document)
     red = [check for check in red_checks if check["criterion"] == row["id"] or check["slug"] in row["checks"]]
     roots = [check for check in red if check["outcome"] not in {"blocked", "not-run"}]
     for check in roots[:MOST_REASONS]:
@@ -127,13 +128,11 @@ def _why(row: Mapping[str, Any], red_checks: list[Mapping[str, Any]]) -> Iterato
     if len(roots) > MOST_REASONS:
         yield 6, Text(f"and {len(roots) - MOST_REASONS} more on the page")
     waiting = [check for check in red if check not in roots]
-    if waiting:
-        named = ", ".join(f"{check['number']} {check['slug']}" for check in waiting[:MOST_REASONS])
-        more = f" and {len(waiting) - MOST_REASONS} more" if len(waiting) > MOST_REASONS else ""
-        states = " or ".join(dict.fromkeys(words.outcome(check["outcome"]).word for check in waiting))
-        causes = dict.fromkeys(slug for check in waiting for slug in check["blocked_by"])
-        numbers = {check["slug"]: check["number"] for check in red_checks}
-        by = " and ".join(f"{numbers.get(slug, '')} {slug}".strip() for slug in causes)
-        yield 6, Text(text.inline(f"{states}{f' by {by}' if by else ''}: {named}{more}"), style="dim")
+    groups: dict[str, list[str]] = {}
+    for check in waiting:
+        groups.setdefault(verdict.kept_by(check, document), []).append(f"{check['number']} {check['slug']}")
+    for why, names in groups.items():
+        more = f" and {len(names) - MOST_REASONS} more" if len(names) > MOST_REASONS else ""
+        yield 6, Text(text.inline(f"{why}: {', '.join(names[:MOST_REASONS])}{more}"), style="dim")
     for reason in verdict.unexplained(row, red_checks)[:MOST_REASONS]:
         yield 6, Text(text.inline(text.clip(reason, MOST_CHARACTERS)))

@@ -109,38 +109,6 @@ def sentence(document: Document) -> str:
     return f"{summary} {UNKNOWN if document['state_unknown'] else 'The target was not migrated.'}"
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What whoever signs has to read: each finding or check with its check, and what could not be verified."""
-
-    warnings: tuple[tuple[Document, Document], ...]
-    waived: tuple[tuple[Document, Document], ...]
-    untested: tuple[Document, ...]
-    not_verified: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """How much of each there is: `2 warnings, 1 not verified`; empty where there is nothing."""
-        warnings = "1 warning" if len(self.warnings) == 1 else f"{len(self.warnings):,} warnings"
-        counts = {
-            warnings: self.warnings,
-            f"{len(self.not_verified):,} not verified": self.not_verified,
-            f"{len(self.untested):,} not tested": self.untested,
-            f"{len(self.waived):,} excused by a waiver": self.waived,
-        }
-        return ", ".join(shown for shown, items in counts.items() if items)
-
-
-def reading(document: Document) -> Reading:
-    """What is to be read before signing, of the document that `settle` returned."""
-    pairs = [(check, finding) for check in document["checks"] for finding in check["findings"]]
-    return Reading(
-        tuple(pair for pair in pairs if pair[1]["severity"] == "warning" and not pair[1]["waived"]),
-        tuple(pair for pair in pairs if pair[1]["waived"]),
-        tuple(check for check in document["checks"] if check["outcome"] == "not-applicable"),
-        tuple(document["not_verified"]),
-    )
-
-
 def before_fixing(document: Document, target: str = "the target") -> str:
     """What is to be done with the target, called so, before anything is fixed; empty where it is what it was."""
     if document["headline"] != "ROLLBACK & FIX" or document["rolled_back"]:
@@ -160,7 +128,7 @@ class WayBack:
 
 
 _WAYS = {
-    "": "The way back",
+    "": "How to roll back",
     "done": "Rolled back",
     "incomplete": "Rolled back, but not everything works again",
     "interrupted": "Rolled back; the application was not tried to the end",
@@ -186,7 +154,7 @@ def reasons(document: Document) -> list[Reason]:
     if document["decision"] == "GO":
         return []
     red_checks = red(document)
-    roots = [check for check in red_checks if check["outcome"] not in {"blocked", "not-run"}]
+    roots = _roots(red_checks)
     groups: dict[tuple[str, str, tuple[str, ...]], list[Mapping[str, Any]]] = {}
     for check in red_checks:
         if check["outcome"] in {"blocked", "not-run"}:
@@ -225,6 +193,36 @@ def unexplained(row: Mapping[str, Any], red_checks: list[Mapping[str, Any]]) -> 
     return rest if rest or own else ["No reason was given."]
 
 
+def row_reasons(document: Document, row: Mapping[str, Any]) -> list[str]:
+    """Why a row is what it is, shortly: its red checks, what those kept from running in one line, and the rest.
+
+    The whole reason of a check stands at the check itself.
+    """
+    if row["required"] is False:
+        return [str(reason) for reason in row["reasons"][:1]]
+    red_checks = red(document)
+    own = [check for check in red_checks if check["criterion"] == row["id"] or check["slug"] in row["checks"]]
+    found = [f"{check['number']} {check['slug']}: {words.outcome(check['outcome']).word}" for check in _roots(own)]
+    waiting: dict[str, list[str]] = {}
+    for check in own:
+        if check["outcome"] in {"blocked", "not-run"}:
+            waiting.setdefault(kept_by(check, document), []).append(check["number"])
+    found += [f"{why}: {', '.join(numbers)}" for why, numbers in waiting.items()]
+    return [*found, *(unexplained(row, red_checks) if row["met"] is not True else ())]
+
+
+def kept_by(check: Mapping[str, Any], document: Document) -> str:
+    """What a check that did not run came to and which checks kept it from running: `blocked by 4.2 safe-defaults`."""
+    numbers = {one["slug"]: one["number"] for one in document["checks"]}
+    by = " and ".join(f"{numbers.get(slug, '')} {slug}".strip() for slug in check["blocked_by"])
+    state = words.outcome(check["outcome"]).word
+    return f"{state} by {by}" if by else state
+
+
+def _roots(checks: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [check for check in checks if check["outcome"] not in {"blocked", "not-run"}]
+
+
 def own_reason(check: Mapping[str, Any]) -> str:
     """What a check says beside its blocking findings, which are shown themselves and often are all of its reason.
 
@@ -252,6 +250,12 @@ def placed(finding: Mapping[str, Any]) -> str:
     return f"{message} ({migration}:{finding['line']})" if finding["line"] else f"{message} ({migration})"
 
 
+def _todo(text: str) -> str:
+    """The last paragraph of a check's docstring as an answer to "What to do"."""
+    advice = text.removeprefix("When it is red: ")
+    return advice[:1].upper() + advice[1:]
+
+
 def _root(check: Mapping[str, Any]) -> Reason:
     blockers = [item for item in check["findings"] if item["severity"] == "blocker" and not item["waived"]]
     return Reason(
@@ -260,6 +264,6 @@ def _root(check: Mapping[str, Any]) -> Reason:
         outcome=words.outcome(check["outcome"]),
         number=check["number"],
         slug=check["slug"],
-        todo=tuple(paragraphs(check["explanation"])[-1:]),
+        todo=tuple(_todo(text) for text in paragraphs(check["explanation"])[-1:]),
         findings=tuple(blockers),
     )

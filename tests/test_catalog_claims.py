@@ -126,12 +126,8 @@ def values(line: Claim) -> dict[str, set[str]]:
 
 def test_a_lookup_finds_one_claim_or_none():
     """Two lines that hold at once claim nothing: which judge it is would be anybody's guess."""
-    lines = (
-        "pg_am\tamname\t-\tchanged\tbuiltin\tledger\t\tname\n",
-        "pg_am\tamname\t-\tchanged\tmember\tnote\t\tname\n",
-    )
-    text = HEADING + "".join(lines)
-    found = parsed(text)
+    lines = ("pg_am\tamname\t-\tchanged\tbuiltin\tledger\t\tname", "pg_am\tamname\t-\tchanged\tmember\tnote\t\tname")
+    found = parsed(HEADING + "\n".join(lines))
     assert "ledger" == getattr(found.claim("pg_am", "amname", Event.CHANGED, {"builtin": ""}), "judge", None)
     assert found.claim("pg_am", "amname", Event.CHANGED, {"builtin": "", "member": ""}) is None
     assert found.claim("pg_am", "amname", Event.CHANGED, {}) is None

@@ -45,6 +45,10 @@ class Cluster:
     roles: frozenset[int]
     database: int
 
+    def role_names(self) -> dict[int, str]:
+        """The names of all roles by oid."""
+        return {number(row["oid"]): row["rolname"] or "" for row in self.rows["pg_authid"]}
+
 
 def read_cluster(connection: psycopg.Connection[Any], known: Claims | None = None) -> Cluster:
     """Read every shared catalog in which a difference would be reported; secrets as digests.

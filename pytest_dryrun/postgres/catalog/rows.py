@@ -146,9 +146,19 @@ def differing_rows(
 
 
 def _text(column: str, kind: str) -> sql.Composable:
-    """A column as text that no name can blur: a function's oid rather than its name, which others may have too."""
+    """A column as text that no name can blur.
+
+    A function as its oid, since others may have its name too; grants with the oids of roles, which may be renamed, and
+    sorted, as `grantee=privilege/grantor`, with a star where the privilege may be passed on.
+    """
+    name = sql.Identifier(column)
+    if kind == "aclitem[]":
+        return sql.SQL(
+            "CASE WHEN {0} IS NOT NULL THEN ARRAY(SELECT concat(a.grantee, '=', a.privilege_type,"
+            " CASE WHEN a.is_grantable THEN '*' END, '/', a.grantor) FROM aclexplode({0}) a ORDER BY 1)::text END"
+        ).format(name)
     through = sql.SQL("::oid") if kind.startswith("reg") else sql.SQL("")
-    return sql.Identifier(column) + through + sql.SQL("::text")
+    return name + through + sql.SQL("::text")
 
 
 def _expressions(table: SystemTable, only: Collection[str]) -> sql.Composable:

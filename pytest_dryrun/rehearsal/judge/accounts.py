@@ -17,6 +17,7 @@ from pytest_dryrun.postgres.catalog.addresses import (
     owners,
 )
 from pytest_dryrun.postgres.catalog.claims import WHOLE_ROW, Claim, Claims
+from pytest_dryrun.postgres.catalog.difference import Action
 from pytest_dryrun.postgres.catalog.rows import Event, RowChange, system_tables
 from pytest_dryrun.postgres.catalog.sorts import relations, sort_of
 from pytest_dryrun.rehearsal.judge.scene import Scene
@@ -47,11 +48,15 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """What the by-name catalogs have read before and after, what their difference lists, and whose part is what."""
+    """What the by-name catalogs have read before and after, what their difference lists, and whose part is what.
+
+    `unpaired` is what it lists as created or dropped, `outside` what no migration is judged by.
+    """
 
     before: frozenset[Address] = field(repr=False)
     after: frozenset[Address] = field(repr=False)
     listed: frozenset[Address] = field(repr=False)
+    unpaired: frozenset[Address] = field(repr=False)
     identities: Mapping[Address, str] = field(repr=False)
     outside: frozenset[Address] = field(repr=False)
     ties: tuple[Owners, Owners] = field(repr=False)
@@ -89,7 +94,7 @@ class Accounts:
 
     def is_dropped_or_made(self, item: Difference) -> bool:
         """Whether the schema difference lists this very object as dropped or created."""
-        return item.address in self.listed
+        return item.address in self.unpaired
 
     def is_near_a_listed_one(self, item: Difference) -> bool:
         """Whether the schema difference lists the object, or the table that it stands in."""
@@ -142,7 +147,7 @@ def _opened(
     scene: Scene, names: Mapping[int, str], ties: tuple[Owners, Owners], temporary: Collection[Address]
 ) -> Accounts:
     listed = {
-        address
+        address: change.action in (Action.CREATED, Action.DROPPED)
         for change in scene.changes
         for item in (change.old, change.new)
         if item is not None and (address := address_of(item, names))
@@ -157,6 +162,7 @@ def _opened(
         addresses(scene.before, names),
         addresses(scene.after, names),
         frozenset(listed),
+        frozenset(address for address, alone in listed.items() if alone),
         identities,
         frozenset({*_history(scene, scene.before, names), *_history(scene, scene.after, names), *temporary}),
         ties,

@@ -16,7 +16,7 @@ from pytest_dryrun.postgres.catalog.cluster import Cluster, cluster_changes
 from pytest_dryrun.postgres.catalog.naming import Named, Naming, naming
 from pytest_dryrun.postgres.catalog.rows import Event, SystemTable, differing_rows, system_tables
 from pytest_dryrun.rehearsal.judge.accounts import Accounts, Difference, accounts
-from pytest_dryrun.rehearsal.judge.privileges import changed_rights, privilege_findings
+from pytest_dryrun.rehearsal.judge.privileges import Grants, privilege_findings
 from pytest_dryrun.rehearsal.judge.remade import remade
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.rehearsal.judge.settings import settings_findings
@@ -48,14 +48,15 @@ def balance(
     sides = naming(scene.template, names), naming(scene.copy, names)
     tables = {table.name: table for table in system_tables(scene.template)}
     open_items = [item for item in differences if not books.is_outside(item)]
-    by_judge = _distributed(books, open_items, reported)
+    by_judge = distributed(books, open_items, reported)
     for item in remade(books, open_items, sides, known):
         by_judge["ledger" if item.claim and item.claim.judge == "ledger" else "privileges"].append(item)
+    roles = {**before.role_names(), **after.role_names()}
     told = [(item, item.remade or books.is_listed(item)) for item in by_judge["privileges"]]
-    rights = privilege_findings(scene, changed_rights(scene.copy, sides[1], told))
+    rights = privilege_findings(scene, Grants(scene.copy, roles).changed(sides[1], told))
     return (
         *_changed(scene, by_judge["unjudged"], sides, tables, "unjudged-change", Severity.BLOCKER),
-        *settings_findings(scene, [item.row for item in by_judge["settings"]], sides[1], before, after),
+        *settings_findings(scene, [item.row for item in by_judge["settings"]], sides[1], roles),
         *_switched(scene, by_judge["triggers"], sides),
         *rights,
         *_changed(scene, by_judge["ledger"], sides, tables, "object-changed", Severity.WARNING),
@@ -63,7 +64,7 @@ def balance(
     )
 
 
-def _distributed(
+def distributed(
     books: Accounts, items: Iterable[Difference], reported: Sequence[Finding]
 ) -> dict[str, list[Difference]]:
     """What is left to report, by how it is reported."""

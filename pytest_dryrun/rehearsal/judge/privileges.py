@@ -5,8 +5,9 @@ Source: the manual, "Privileges", and the functions `aclexplode` and `acldefault
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,13 +36,12 @@ _DEFAULTS = {
     "pg_tablespace": ("t", "spcowner"),
     "pg_type": ("T", "typowner"),
 }
-_RIGHTS = """
-SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' WHEN a.grantee = ANY (%(owners)s::oid[]) THEN 'its owner'
-            ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
-       a.privilege_type || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
-  FROM aclexplode(coalesce(%(acl)s::aclitem[],
-         CASE WHEN %(letter)s <> '' THEN acldefault(%(letter)s::"char", %(owner)s::oid) END)) a
+# What nobody has written down: the rights that everybody and the owner have of an object of this kind.
+_UNWRITTEN = """
+SELECT concat(a.grantee, '=', a.privilege_type, CASE WHEN a.is_grantable THEN '*' END, '/', a.grantor)
+  FROM aclexplode(acldefault(%s::"char", %s::oid)) a
 """
+_LINE = re.compile(r"(\d+)=([A-Z ]+)(\*?)/\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,35 +55,51 @@ class Right:
     right: str
 
 
-def rights(connection: psycopg.Connection[Any], table: str, row: Row, other: Row | None = None) -> Rights:
-    """Grantee and right for each right in a row; what no list says is the default.
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """Reads rights out of rows; `roles` are names by oid, those of roles that are gone included."""
 
-    The owner's own are told as such, be it the owner of this row or of the `other` that it is compared with: a new
-    owner takes over what the old one could do.
-    """
-    letter, owner = _DEFAULTS.get(table, ("", ""))
-    if table == "pg_class" and row["relkind"] == "S":
-        letter = "s"
-    acl = next((value for name, value in row.items() if name.endswith("acl")), None)
-    both = [side[owner] for side in (row, other or row) if owner]
-    values = {"acl": acl, "letter": letter, "owner": row.get(owner), "owners": both}
-    return frozenset(connection.execute(_RIGHTS, values).fetchall())
+    connection: psycopg.Connection[Any]
+    roles: Mapping[int, str]
 
+    def rights(self, table: str, row: Row, other: Row | None = None) -> Rights:
+        """Grantee and right for each right in a row; what no list says is the default.
 
-def changed_rights(
-    connection: psycopg.Connection[Any], naming: Naming, differences: Iterable[tuple[Difference, bool]]
-) -> list[Right]:
-    """Every right gained or lost; what is gained is left out where the flag says that it is listed already."""
-    found = []
-    for item, listed in differences:
-        was, now = item.row.old, item.row.new
-        old = rights(connection, item.row.table, was, now) if was else frozenset()
-        new = rights(connection, item.row.table, now, was) if now else frozenset()
-        name = naming.row(item.row.table, item.row.row, item.address)
-        found += [Right(False, name.kind, name.identity, *one) for one in sorted(old - new)]
-        if not listed:
-            found += [Right(True, name.kind, name.identity, *one) for one in sorted(new - old)]
-    return found
+        The owner's own are told as such, be it the owner of this row or of the `other` that it is compared with: a new
+        owner takes over what the old one could do.
+        """
+        letter, owner = _DEFAULTS.get(table, ("", ""))
+        if table == "pg_class" and row["relkind"] == "S":
+            letter = "s"
+        written = next((value for name, value in row.items() if name.endswith("acl")), None)
+        if written is None and letter:
+            lines = [line for (line,) in self.connection.execute(_UNWRITTEN, (letter, row[owner])).fetchall()]
+        else:
+            lines = [written or ""]
+        owners = {side[owner] for side in (row, other or row)} if owner else set()
+        return frozenset(
+            (self._who(grantee, owners), right + (" WITH GRANT OPTION" if passed_on else ""))
+            for line in lines
+            for grantee, right, passed_on in _LINE.findall(line)
+        )
+
+    def _who(self, grantee: str, owners: Collection[str | None]) -> str:
+        if grantee == "0":
+            return "PUBLIC"
+        return "its owner" if grantee in owners else self.roles.get(int(grantee), grantee)
+
+    def changed(self, naming: Naming, differences: Iterable[tuple[Difference, bool]]) -> list[Right]:
+        """Every right gained or lost; what is gained is left out where the flag says that it is listed already."""
+        found = []
+        for item, listed in differences:
+            was, now = item.row.old, item.row.new
+            old = self.rights(item.row.table, was, now) if was else frozenset()
+            new = self.rights(item.row.table, now, was) if now else frozenset()
+            name = naming.row(item.row.table, item.row.row, item.address)
+            found += [Right(False, name.kind, name.identity, *one) for one in sorted(old - new)]
+            if not listed:
+                found += [Right(True, name.kind, name.identity, *one) for one in sorted(new - old)]
+        return found
 
 
 def privilege_findings(scene: Scene, found: Sequence[Right]) -> tuple[Finding, ...]:

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog.addresses import number
 from pytest_dryrun.postgres.catalog.claims import claims
-from pytest_dryrun.postgres.catalog.cluster import Cluster
 from pytest_dryrun.postgres.catalog.naming import Naming
 from pytest_dryrun.postgres.catalog.rows import Event, Row, RowChange
-from pytest_dryrun.rehearsal.judge.privileges import rights
+from pytest_dryrun.rehearsal.judge.privileges import Grants
 from pytest_dryrun.rehearsal.judge.scene import Scene
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741
@@ -76,11 +75,10 @@ class _Names:
 
 
 def settings_findings(
-    scene: Scene, changes: Sequence[RowChange], naming: Naming, before: Cluster, after: Cluster
+    scene: Scene, changes: Sequence[RowChange], naming: Naming, roles: Mapping[int, str]
 ) -> tuple[Finding, ...]:
     """What became of the database's own row, of settings, roles and memberships; one finding for each change."""
     unique = list({id(change): change for change in changes}.values())
-    roles = {number(row["oid"]): row["rolname"] or "" for one in (before, after) for row in one.rows["pg_authid"]}
     created = frozenset(
         number(change.row["oid"]) for change in unique if change.table == "pg_authid" and change.event is Event.ADDED
     )
@@ -138,7 +136,6 @@ def _parsed(value: str | None, naming: Naming) -> Mapping[str, str]:
 
 
 def _database(change: RowChange, names: _Names, naming: Naming) -> Iterator[_Told]:
-    del names
     whose, name = "The database", DATABASE
     old, new = change.old, change.new
     if old is None or new is None:
@@ -147,7 +144,7 @@ def _database(change: RowChange, names: _Names, naming: Naming) -> Iterator[_Tol
     for column in change.columns:
         one, two = old[column], new[column]
         if column == "datacl":
-            yield from _database_rights(naming, old, new, name)
+            yield from _database_rights(Grants(naming.connection, names.roles), old, new, name)
         elif column == "datconnlimit":
             lower = number(two) >= 0 and (number(one) < 0 or number(two) < number(one))
             limits = [f"{value} sessions" if number(value) >= 0 else "no limit" for value in (one, two)]
@@ -168,8 +165,8 @@ def _words(table: str, column: str) -> str:
     return lines[0].words if lines else column
 
 
-def _database_rights(naming: Naming, old: Row, new: Row, name: str) -> Iterator[_Told]:
-    had, have = (rights(naming.connection, "pg_database", side) for side in (old, new))
+def _database_rights(grants: Grants, old: Row, new: Row, name: str) -> Iterator[_Told]:
+    had, have = grants.rights("pg_database", old, new), grants.rights("pg_database", new, old)
     for grantee, right in sorted(had - have):
         severity = B if right.startswith("CONNECT") else W
         rule = "settings-changed" if severity is B else "privileges-changed"

@@ -30,21 +30,28 @@ class Watcher:
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
+        self.alone: list[str] = []
 
     def connected(self, connection: psycopg.Connection[Any]) -> None:
         """Note the database."""
         self.events.append(("connected", connection.info.dbname))
 
-    def before(self, migration: str, statement: Statement) -> None:
-        """Note what begins."""
+    def before(self, migration: str, statement: Statement, *, alone: bool = False) -> None:
+        """Note what begins, and what a transaction was begun for."""
         assert migration
         self.events.append(("before", statement.sql))
+        if alone:
+            self.alone.append(statement.sql)
 
     def after(self, migration: str, statement: Statement, duration_ms: float) -> None:
         """Note what ended."""
         assert migration
         assert duration_ms >= 0
         self.events.append(("after", statement.sql))
+
+    def ended(self, migration: str) -> None:
+        """Need nothing more."""
+        assert migration
 
     @property
     def watched(self) -> list[str]:

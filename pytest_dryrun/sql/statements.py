@@ -81,6 +81,8 @@ def inline_waivers(sql: str, *, migration: str, source: str) -> tuple[Waiver, ..
     statement that starts there. One that cannot be read carries its whole text as the rule, and no reason.
     """
     waivers: list[Waiver] = []
+    if _WAIVER.search(sql) is None:
+        return ()
     starts = {statement.line: statement.sql for statement in reversed(cut(sql))}
     for piece in _pieces(sql):
         for offset, text in piece.comments:

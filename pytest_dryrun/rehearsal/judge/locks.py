@@ -80,7 +80,7 @@ def judge(
         where = Location(one.run.migration or None, one.run.line or None, one.run.sql)
         for command in one.commands:
             safe.extend(_rewritten(bench, where, command))
-            safe.extend(_scanned(bench, where, command, one.acquired))
+            safe.extend(_scanned(bench, where, command, one))
             indexes.extend(_indexes(bench, where, command))
         unmeasured = one.tag == UNREPORTED
         ms = None if unmeasured else one.run.duration_ms
@@ -138,7 +138,8 @@ def _read(bench: Yardstick, where: Location, one: Observed) -> Iterator[Finding]
         mode = modes.get(table, "")
         if table in done or mode not in STOP_WRITERS or not bench.holds_rows(table):
             continue
-        if rows * 2 >= bench.tables[table][0] or rows * bench.scale >= BIG_TABLE_ROWS:
+        many = rows >= TELLING_ROWS and rows * bench.scale >= BIG_TABLE_ROWS
+        if many or rows * 2 >= bench.tables[table][0]:
             yield _scan(bench, where, table, mode=mode, rows=rows, ms=one.run.duration_ms, earlier=table not in fresh)
 
 
@@ -158,11 +159,13 @@ def _rewrite(
     )
 
 
-def _scanned(bench: Yardstick, where: Location, command: Command, acquired: Iterable[Held]) -> Iterator[Finding]:
+def _scanned(bench: Yardstick, where: Location, command: Command, one: Observed) -> Iterator[Finding]:
     """Find rows read under a lock that keeps writers out; index builds and rewrites have rules of their own."""
     modes = {lock.relation: lock.mode for lock in command.locks}
-    fresh = {lock.relation for lock in acquired}
-    rewritten = {rewrite.relation for rewrite in command.rewrites}
+    fresh = {lock.relation for lock in one.acquired}
+    rewritten = {rewrite.relation for rewrite in (*command.rewrites, *one.rewrites)}
+    if command.tag == "REFRESH MATERIALIZED VIEW":
+        return  # CONCURRENTLY reads the view under a lock that keeps no reader out, and it has no writers
     built = set(command.indexed.values()) if command.tag in _INDEX_COMMANDS else set()
     for table, rows in command.read.items():
         mode = modes.get(table, "")

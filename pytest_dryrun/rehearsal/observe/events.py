@@ -179,7 +179,7 @@ def assemble(
         if window.alone or window.fresh or (window.transaction and window.transaction != open_transaction):
             carried, open_transaction = {}, ""
         rewrites = _rewrites(window, done, names)
-        rebuilt = _rebuilt(window.changed, (index for command in done for index in command.indexed), names)
+        rebuilt = _rebuilt(window.changed, done, names)
         locks = _locks(window, done, rewrites, rebuilt, names)
         acquired = tuple(lock for lock in locks if strength(lock.mode) > strength(carried.get(lock.relation, "")))
         read = _read(window, done, names)
@@ -245,8 +245,15 @@ def _rewrites(window: Window, done: Sequence[Command], names: Naming) -> tuple[R
     return (*told, *(Rewrite(relation, reason) for relation in silent if relation not in known))
 
 
-def _rebuilt(changed: Changed, told: Iterable[str], names: Naming) -> dict[str, str]:
-    known = set(told)
+def _rebuilt(changed: Changed, done: Sequence[Command], names: Naming) -> dict[str, str]:
+    """Indexes with a new file, without those that a command told of together with its lock on the table.
+
+    REINDEX SCHEMA has let go of every lock when its event fires.
+    """
+    known: set[str] = set()
+    for command in done:
+        locked = {lock.relation for lock in command.locks if lock.mode in STOP_WRITERS}
+        known.update(index for index, table in command.indexed.items() if table in locked)
     found = [names(oid) for oid in changed.rebuilt]
     return {index.name: index.table for index in found if index.name not in known}
 
@@ -318,10 +325,9 @@ def _unreported(changed: Changed, observed: Sequence[Observed], names: Naming) -
     for oid in changed.rewritten:
         if (table := names(oid).name) not in rewritten:
             run = StatementRun("", 0, f"(a new file of {table})", 0.0)
-            rewrites = (Rewrite(table, "its file is another one after the migrations"),)
+            rewrites = (Rewrite(table, "the migrations gave it a new file"),)
             yield Observed(_complete(run, (), rewrites, ()), UNREPORTED, f"file {oid}", never, never, rewrites=rewrites)
-    told = {index for command in commands for index in command.indexed}
-    for index, table in _rebuilt(changed, told, names).items():
+    for index, table in _rebuilt(changed, commands, names).items():
         run = StatementRun("", 0, f"(a new file of {index})", 0.0)
         yield Observed(run, UNREPORTED, f"file {index}", never, never, rebuilt={index: table})
 
@@ -330,9 +336,7 @@ def _silent_reason(sql: str) -> str:
     verb = (words(sql)[:1] or [""])[0].upper()
     if verb == "REFRESH":
         return "REFRESH computes every row again and puts the result in its place"
-    return (
-        f"{verb} writes the table anew" if verb in ("CLUSTER", "VACUUM") else "it has a new file after this statement"
-    )
+    return f"{verb} writes the table anew" if verb in ("CLUSTER", "VACUUM") else "the statement gave it a new file"
 
 
 def _from_words(sql: str, names: Naming) -> tuple[Held, ...]:

@@ -57,5 +57,11 @@ def _sorted_out(new: Mapping[int, bool], relations: Mapping[int, Relation]) -> C
     return Changed(
         rewritten=tuple(oid for oid, empty in tables.items() if not empty),
         emptied=tuple(oid for oid, empty in tables.items() if empty),
-        rebuilt=tuple(oid for oid in new if relations[oid].kind == _INDEX and relations[oid].table not in moved),
+        rebuilt=tuple(
+            oid
+            for oid in new
+            if relations[oid].kind == _INDEX
+            and relations[oid].table not in moved
+            and not relations[oid].table.startswith("pg_toast.")
+        ),
     )

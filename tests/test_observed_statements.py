@@ -1,0 +1,370 @@
+"""What statements locked, read, rewrote and undid, as the server shows it: sent as a deploy sends them, then judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+
+from pytest_dryrun.migrations.apply import send_each, step_whole
+from pytest_dryrun.migrations.migrating import migrating_session
+from pytest_dryrun.model.errors import MigrationFailed
+from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.values import Finding, Severity
+from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.rehearsal.judge import locks
+from pytest_dryrun.rehearsal.judge.undone import undone
+from pytest_dryrun.rehearsal.observe.folding import fold, shape
+from pytest_dryrun.rehearsal.observe.observation import Observed
+from pytest_dryrun.rehearsal.observe.recorder import Recorder
+from pytest_dryrun.sql.statements import cut
+from pytest_dryrun.steps.rehearsal import table_sizes
+
+pytestmark = pytest.mark.live
+
+AX, SUX = "AccessExclusiveLock", "ShareUpdateExclusiveLock"
+ROWS = 1_500
+LIBRARY = f"""
+CREATE TABLE book (id int PRIMARY KEY, title text, shelf int);
+CREATE INDEX book_shelf ON book (shelf);
+INSERT INTO book SELECT g, 'title ' || g, g % 9 FROM generate_series(1, {ROWS}) g;
+CREATE TABLE loan (day date NOT NULL, book int) PARTITION BY RANGE (day);
+CREATE TABLE loan_old PARTITION OF loan FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+CREATE TABLE loan_new PARTITION OF loan FOR VALUES FROM ('2021-01-01') TO ('2022-01-01');
+INSERT INTO loan SELECT date '2020-01-01' + g % 700, g FROM generate_series(1, {ROWS}) g;
+CREATE MATERIALIZED VIEW crowded AS SELECT shelf, count(*) AS books FROM book GROUP BY shelf;
+CREATE UNIQUE INDEX crowded_key ON crowded (shelf);
+ANALYZE;
+"""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One watched run with its verdict, at a scale at which every table is big."""
+
+    observed: tuple[Observed, ...]
+    findings: tuple[Finding, ...]
+    trouble: tuple[str, ...]
+
+    @property
+    def rules(self) -> set[tuple[str, str | None]]:
+        """Each rule with its table, the rules on waiting left out."""
+        left_out = {"lock-queue", "reads-blocked", "writes-blocked"}
+        return {(found.rule, found.table) for found in self.findings if found.rule not in left_out}
+
+    def modes(self, position: int = 0) -> dict[str, str]:
+        """Map each relation of a statement to its strongest lock."""
+        return {lock.relation: lock.mode for lock in self.observed[position].run.locks}
+
+
+def watch(database: Conninfo, script: str, *, schema: str = LIBRARY, whole: bool = False) -> Seen:
+    """Send a script statement by statement, or stepped in one transaction, and judge what was seen."""
+    with psycopg.connect(**database.parameters(), autocommit=True) as session:
+        session.execute(schema)
+    with connect(database) as session:
+        sizes = table_sizes(session)
+    migration = Migration("m", "m.sql", script, "0" * 64, cut(script))
+    with Recorder(database) as recorder:
+        recorder.install()
+        with migrating_session(database, timeout_s=60) as session:
+            recorder.connected(session.connection)
+            (step_whole if whole else send_each)(session, migration, recorder)
+        recorder.remove()
+        seen = recorder.observed()
+        verdict = locks.judge(seen, [migration], sizes, scale=100_000, max_read_ms=1e9, max_write_ms=1e9)
+        return Seen(seen, (*verdict.safe_defaults, *verdict.indexes, *undone(seen, [migration])), recorder.trouble)
+
+
+BOOK, LOAN, CROWDED = "public.book", "public.loan", "public.crowded"
+REWRITES = [
+    pytest.param("DO $$ BEGIN EXECUTE 'CLUSTER book USING book_pkey'; END $$", BOOK, id="CLUSTER in a DO block"),
+    pytest.param("CLUSTER book USING book_pkey", BOOK, id="CLUSTER"),
+    pytest.param("VACUUM FULL book", BOOK, id="VACUUM FULL"),
+    pytest.param("REFRESH MATERIALIZED VIEW crowded", CROWDED, id="REFRESH"),
+    pytest.param("ALTER TABLE book SET UNLOGGED", BOOK, id="UNLOGGED"),
+    pytest.param("BEGIN; CLUSTER book USING book_pkey; COMMIT", BOOK, id="CLUSTER in a transaction"),
+]
+
+
+@pytest.mark.parametrize(("script", "table"), REWRITES)
+def test_new_files_tell_of_rewrites(database: Conninfo, script: str, table: str) -> None:
+    """What writes a table or materialized view anew is told, whether or not an event reports it."""
+    assert {("table-rewritten", table)} == watch(database, script).rules
+
+
+BUILDS = [
+    pytest.param("REINDEX TABLE book", id="table"),
+    pytest.param("REINDEX INDEX book_shelf", id="index"),
+    pytest.param("DO $$ BEGIN EXECUTE 'REINDEX INDEX book_shelf'; END $$", id="in a DO block"),
+    pytest.param("REINDEX SCHEMA public", id="schema"),
+    pytest.param("CREATE INDEX late ON book (title)", id="a new one"),
+]
+
+
+@pytest.mark.parametrize("script", BUILDS)
+def test_new_files_tell_of_index_builds(database: Conninfo, script: str) -> None:
+    """Every way to build an index under a lock is told, of its table."""
+    assert {("index-blocks-writes", BOOK)} == {rule for rule in watch(database, script).rules if rule[1] == BOOK}
+
+
+QUIET = [
+    pytest.param("REINDEX TABLE CONCURRENTLY book", id="REINDEX CONCURRENTLY"),
+    pytest.param("REFRESH MATERIALIZED VIEW CONCURRENTLY crowded", id="REFRESH CONCURRENTLY"),
+    pytest.param("CREATE INDEX loan_day ON ONLY loan (day)", id="an index of no partition"),
+    pytest.param("TRUNCATE book; INSERT INTO book VALUES (1, 'only', 1)", id="TRUNCATE"),
+    pytest.param("DO $$ BEGIN TRUNCATE book; INSERT INTO book VALUES (1, 'only', 1); END $$", id="TRUNCATE in DO"),
+    pytest.param("UPDATE book SET shelf = 3", id="DML alone"),
+    pytest.param("VACUUM book", id="VACUUM"),
+    pytest.param("CREATE TABLE fresh AS SELECT * FROM book; CREATE INDEX f ON fresh (id)", id="a new table"),
+    pytest.param("BEGIN; ALTER TABLE book ADD note text; SELECT title FROM book WHERE id = 7; COMMIT", id="one row"),
+    pytest.param("ALTER TABLE book ADD note text; SELECT count(*) FROM book", id="the lock is gone"),
+]
+
+
+@pytest.mark.parametrize("script", QUIET)
+def test_what_rewrites_and_builds_nothing_is_quiet(database: Conninfo, script: str) -> None:
+    """New files of emptied tables and concurrent builds, and reads without a lock, are no findings."""
+    assert set() == watch(database, script).rules
+
+
+@pytest.mark.parametrize(
+    ("script", "relation", "mode"),
+    [
+        ("ALTER TABLE book SET (fillfactor = 70)", BOOK, SUX),
+        ("ALTER TABLE book ALTER shelf SET STATISTICS 300", BOOK, SUX),
+        ("COMMENT ON TABLE book IS 'kept'", BOOK, SUX),
+        ("ALTER TABLE loan DETACH PARTITION loan_old CONCURRENTLY", LOAN, SUX),
+        ("ANALYZE book", BOOK, SUX),
+        ("TRUNCATE book", BOOK, AX),
+        ("REFRESH MATERIALIZED VIEW CONCURRENTLY crowded", CROWDED, "ExclusiveLock"),
+        ("UPDATE book SET shelf = 1 WHERE id = 1", BOOK, "RowExclusiveLock"),
+    ],
+)
+def test_locks_are_the_servers(database: Conninfo, script: str, relation: str, mode: str) -> None:
+    """What was observed counts, however the statement is worded."""
+    assert mode == watch(database, script).modes()[relation]
+
+
+def test_an_index_of_a_partitioned_table_is_told_for_its_partitions(database: Conninfo) -> None:
+    """The parent's index has no rows; those of the partitions are built, but not what is only attached."""
+    built = watch(database, "CREATE INDEX loan_day ON loan (day)")
+    assert {("index-blocks-writes", "public.loan_old"), ("index-blocks-writes", "public.loan_new")} == built.rules
+    ready = (
+        "CREATE INDEX CONCURRENTLY o ON loan_old (book); CREATE INDEX CONCURRENTLY n ON loan_new (book);"
+        "CREATE INDEX loan_again ON ONLY loan (book);"
+        "ALTER INDEX loan_again ATTACH PARTITION o; ALTER INDEX loan_again ATTACH PARTITION n"
+    )
+    assert set() == watch(database, ready, schema="").rules
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_queries_under_an_earlier_lock_are_told(database: Conninfo, whole: bool) -> None:  # noqa: FBT001
+    """A SELECT or UPDATE of every row while others are locked out by the same transaction is told, with its rows."""
+    text = "ALTER TABLE book ADD note text; SELECT count(*) FROM book; UPDATE book SET note = title"
+    seen = watch(database, text if whole else f"BEGIN; {text}; COMMIT", whole=whole)
+    assert [("scanned-under-lock", BOOK)] * 2 == [
+        (found.rule, found.table) for found in seen.findings if found.rule == "scanned-under-lock"
+    ]
+    (scan,) = seen.observed[1 if whole else 2].run.scanned
+    assert (BOOK, ROWS) == (scan.relation, scan.rows)
+
+
+def test_isolation_can_still_be_set(database: Conninfo) -> None:
+    """A look never comes before what must be first in its transaction."""
+    script = "BEGIN; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; LOCK TABLE book; UPDATE book SET shelf = 2; COMMIT"
+    assert AX == watch(database, script).modes(2)[BOOK]
+
+
+def test_the_session_s_own_settings_do_not_matter(database: Conninfo) -> None:
+    """Neither search_path nor an operator or type of the same name in front of the catalog's disturbs a look."""
+    script = """
+        CREATE SCHEMA odd; CREATE DOMAIN odd.text AS int; SET search_path = odd, public, pg_catalog;
+        CREATE FUNCTION odd.never(int8, int8) RETURNS boolean LANGUAGE sql AS 'SELECT NULL::boolean';
+        CREATE OPERATOR odd.> (LEFTARG = int8, RIGHTARG = int8, FUNCTION = odd.never);
+        BEGIN; LOCK TABLE public.book; SELECT count(*) FROM public.book; COMMIT"""
+    seen = watch(database, script)
+    assert () == seen.trouble
+    assert ("scanned-under-lock", BOOK) in seen.rules
+
+
+def test_a_look_that_fails_is_no_failed_migration(database: Conninfo) -> None:
+    """Where the session may not be asked, the migration goes on and the trouble is told."""
+    script = """CREATE ROLE reader_1; GRANT ALL ON book TO reader_1; REVOKE SELECT ON pg_catalog.pg_class FROM PUBLIC;
+        BEGIN; SET ROLE reader_1; UPDATE book SET shelf = 5; COMMIT; RESET ROLE;
+        GRANT SELECT ON pg_catalog.pg_class TO PUBLIC; REVOKE ALL ON book FROM reader_1; DROP ROLE reader_1"""
+    seen = watch(database, script)
+    assert ["could not be asked"] == ["could not be asked" for text in seen.trouble if "permission denied" in text]
+
+
+def test_the_replica_role_silences_nothing(database: Conninfo) -> None:
+    """The triggers fire ALWAYS."""
+    script = "SET session_replication_role = replica; DO $$ BEGIN ALTER TABLE book ALTER id TYPE bigint; END $$"
+    seen = watch(database, script)
+    assert {("table-rewritten", BOOK)} == seen.rules
+    assert ["ALTER TABLE"] == [command.tag for command in seen.observed[1].commands]
+    assert () == seen.trouble
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "DROP EVENT TRIGGER pytest_dryrun_table_rewrite",
+        "ALTER EVENT TRIGGER pytest_dryrun_ddl_command_end DISABLE",
+        "ALTER EVENT TRIGGER pytest_dryrun_ddl_command_end ENABLE",
+        "CREATE OR REPLACE FUNCTION pytest_dryrun.observe() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'",
+        "DROP SCHEMA pytest_dryrun CASCADE",
+    ],
+)
+def test_a_recorder_that_was_touched_says_so(database: Conninfo, how: str) -> None:
+    """Dropped, disabled or exchanged triggers are trouble, and the new file still tells of the rewrite."""
+    seen = watch(database, f"{how}; ALTER TABLE book ALTER id TYPE bigint")
+    assert 1 == sum("event triggers that report DDL were dropped" in text for text in seen.trouble)
+    assert ("table-rewritten", BOOK) in seen.rules
+
+
+def test_event_triggers_switched_off_are_told(database: Conninfo) -> None:
+    """PostgreSQL 17 can switch all of them off in a session."""
+    with connect(database) as session:
+        if session.info.server_version < 170_000:
+            pytest.skip("event_triggers came with PostgreSQL 17")
+    seen = watch(database, "SET event_triggers = off; ALTER TABLE book ALTER id TYPE bigint")
+    assert 1 == sum("event_triggers = off" in text for text in seen.trouble)
+    assert ("table-rewritten", BOOK) in seen.rules
+
+
+def test_an_application_s_own_event_triggers_hear_nothing_of_us(database: Conninfo) -> None:
+    """Neither installing nor removing the recorder fires them, and they are enabled as before."""
+    audit = """CREATE TABLE heard (tag text);
+        CREATE FUNCTION hear() RETURNS event_trigger LANGUAGE plpgsql AS
+        'BEGIN INSERT INTO public.heard VALUES (TG_TAG); END';
+        CREATE EVENT TRIGGER hears ON ddl_command_end EXECUTE FUNCTION hear();
+        CREATE EVENT TRIGGER hears_always ON ddl_command_end EXECUTE FUNCTION hear();
+        CREATE EVENT TRIGGER hears_drops ON sql_drop EXECUTE FUNCTION hear();
+        ALTER EVENT TRIGGER hears_always ENABLE ALWAYS; ALTER EVENT TRIGGER hears_drops ENABLE REPLICA;"""
+    watch(database, "COMMENT ON TABLE heard IS 'x'", schema=audit)
+    with psycopg.connect(**database.parameters()) as session:
+        assert [("COMMENT",), ("COMMENT",)] == session.execute("SELECT tag FROM heard").fetchall()
+        assert [("hears", "O"), ("hears_always", "A"), ("hears_drops", "R")] == session.execute(
+            "SELECT evtname::text, evtenabled::text FROM pg_event_trigger ORDER BY 1"
+        ).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        pytest.param("BEGIN;\nALTER TABLE book ADD note text;\nROLLBACK;", 3, id="DDL"),
+        pytest.param("BEGIN;\nUPDATE book SET shelf = 1;\nABORT;", 3, id="rows"),
+        pytest.param("BEGIN;\nTRUNCATE book;\nROLLBACK;\nSELECT 1;", 3, id="an emptied table"),
+        pytest.param("CREATE TABLE kept (id int);\nBEGIN;\nDROP TABLE loan;\nROLLBACK", 4, id="only a part"),
+        pytest.param("DO $$ BEGIN ALTER TABLE book ADD n int; ROLLBACK; END $$", 1, id="in a DO block"),
+    ],
+)
+def test_work_that_was_rolled_back_is_told(database: Conninfo, script: str, line: int) -> None:
+    """A migration that undid what it did counts as applied: the ROLLBACK is named."""
+    (found,) = (found for found in watch(database, script).findings if found.rule == "rolled-back-itself")
+    assert (Severity.BLOCKER, "m", line) == (found.severity, found.migration, found.line)
+    assert "recorded as applied" in found.message
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param("BEGIN; SELECT count(*) FROM book; ROLLBACK", id="nothing was written"),
+        pytest.param("BEGIN; LOCK TABLE book; ROLLBACK", id="a lock alone"),
+        pytest.param("BEGIN; CREATE TEMP TABLE t (id int); INSERT INTO t VALUES (1); ROLLBACK", id="temporary"),
+        pytest.param("BEGIN; DROP TABLE loan; ROLLBACK; BEGIN; DROP TABLE loan; COMMIT", id="tried, then done"),
+        pytest.param("BEGIN; ALTER TABLE book ADD note text; COMMIT", id="committed"),
+        pytest.param(
+            "DO $$ BEGIN ALTER TABLE book ADD n int; RAISE 'x'; EXCEPTION WHEN OTHERS THEN NULL; END $$", id="caught"
+        ),
+    ],
+)
+def test_a_rollback_that_loses_nothing_is_quiet(database: Conninfo, script: str) -> None:
+    """Reading, trying first, and what a block caught itself are no lost work."""
+    assert "rolled-back-itself" not in {rule for rule, _ in watch(database, script).rules}
+
+
+def test_a_rollback_to_a_savepoint_is_a_warning(database: Conninfo) -> None:
+    """The rest of the transaction stays."""
+    script = "BEGIN; SAVEPOINT a; ALTER TABLE book ADD n int; ROLLBACK TO SAVEPOINT a; COMMIT"
+    (found,) = (found for found in watch(database, script).findings if found.rule == "rolled-back-itself")
+    assert Severity.WARNING == found.severity
+    assert "ALTER TABLE book ADD n int" in found.message
+
+
+def test_what_ends_transactions_itself_is_sent_as_it_is(database: Conninfo) -> None:
+    """A COMMIT in a procedure or block works as without an observer, and happens once."""
+    script = """CREATE TABLE step (n int);
+        CREATE PROCEDURE go_on() LANGUAGE plpgsql AS 'BEGIN INSERT INTO step VALUES (1); COMMIT; END';
+        CALL go_on(); DO $$ BEGIN INSERT INTO step VALUES (2); COMMIT; END $$;
+        CREATE INDEX CONCURRENTLY s ON step (n); REINDEX TABLE loan"""
+    seen = watch(database, script)
+    assert 6 == len(seen.observed)
+    with psycopg.connect(**database.parameters()) as session:
+        assert [(1,), (2,)] == session.execute("SELECT n FROM step ORDER BY n").fetchall()
+
+
+def test_a_constraint_that_fails_at_the_commit_names_its_statement(database: Conninfo) -> None:
+    """The transaction begun for a statement fails as the statement would have."""
+    script = """CREATE TABLE parent (id int PRIMARY KEY);
+CREATE TABLE child (p int REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO child VALUES (9);"""
+    with pytest.raises(MigrationFailed) as failure:
+        watch(database, script)
+    assert ("23503", 3) == (failure.value.sqlstate, failure.value.line)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_rows_of_one_shape_are_watched_as_one(database: Conninfo, whole: bool) -> None:  # noqa: FBT001
+    """A long run of INSERTs is one entry with its count, and what it did is still seen."""
+    rows = "".join(f"INSERT INTO book (id, title) VALUES ({ROWS + g}, 'it''s {g}');\n" for g in range(1, 301))
+    seen = watch(database, f"ALTER TABLE book ADD note text;\n{rows}COMMENT ON TABLE book IS 'x'", whole=whole)
+    assert [1, 300, 1] == [run.count for run in fold(one.run for one in seen.observed)]
+    assert len(seen.observed) < 30
+    assert 2 == seen.observed[1].run.line
+    assert ("RowExclusiveLock", AX)[whole] == seen.modes(1)[BOOK]
+
+
+def test_whoever_ends_other_sessions_is_named(database: Conninfo) -> None:
+    """Our own session is one of them; the statement that ended it is the failure."""
+    script = """SELECT 1;
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid();"""
+    with pytest.raises(MigrationFailed, match="pg_terminate_backend") as failure:
+        watch(database, script)
+    assert ("57P01", 2) == (failure.value.sqlstate, failure.value.line)
+
+
+def test_new_files_are_told_where_nobody_stepped(database: Conninfo) -> None:
+    """Another program's CLUSTER fires no event; the file at the end is another one, and its statement is found."""
+    script = "CREATE TABLE extra (id int);\nCLUSTER book USING book_pkey;"
+    migration = Migration("m", "m.sql", script, "0" * 64, cut(script))
+    with psycopg.connect(**database.parameters(), autocommit=True) as session:
+        session.execute(LIBRARY)
+    with connect(database) as session:
+        sizes = table_sizes(session)
+    with Recorder(database) as recorder:
+        recorder.install()
+        with psycopg.connect(**database.parameters(), autocommit=True) as session:
+            for statement in migration.statements:
+                session.execute(statement.sql)
+        recorder.remove()
+        verdict = locks.judge(recorder.observed(), [migration], sizes, scale=1, max_read_ms=1000, max_write_ms=1000)
+    (found,) = (found for found in verdict.safe_defaults if found.rule == "table-rewritten")
+    assert (BOOK, 2) == (found.table, found.line)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("INSERT INTO t VALUES (1, 'a''b', NULL)", "INSERT INTO t VALUES (-2.5, '', TRUE)", True),
+        ("INSERT INTO t VALUES (1), (2)", "INSERT INTO t VALUES (1), (2),\n (3)", True),
+        ("UPDATE t SET a = 1 WHERE id = 2", "UPDATE t SET a = 1 WHERE id > 2", False),
+        ("DELETE FROM t1", "DELETE FROM t2", False),
+        ('DELETE FROM "1 t"', 'DELETE FROM "2 t"', False),
+    ],
+)
+def test_shapes(one: str, other: str, same: bool) -> None:  # noqa: FBT001
+    """Constants and the number of rows do not count, everything else does."""
+    assert same == (shape(one) == shape(other))

@@ -154,7 +154,7 @@ def test_dropped_columns_name_the_values_lost(stage: Stage):
     assert {"column": "note", "rows": 10, "non_null": 5} == found.evidence
     assert [("column-dropped", W, USER, 1)] == short(stage.destructive('ALTER TABLE "User" DROP COLUMN mood;'))
     assert [("column-dropped", W, "public.empty", 1)] == short(stage.destructive("ALTER TABLE empty DROP COLUMN gone;"))
-    (again,) = stage.destructive("ALTER TABLE post DROP COLUMN title; ALTER TABLE post ADD COLUMN title text;")
+    again, *_ = stage.destructive("ALTER TABLE post DROP COLUMN title; ALTER TABLE post ADD COLUMN title text;")
     assert 20 == again.evidence["non_null"]
     cascade = stage.destructive("DROP TYPE mood CASCADE;")
     assert {("column-dropped", W, USER, 1), ("object-dropped", W, None, 1)} == set(short(cascade))

@@ -41,7 +41,7 @@ def rehearsed(postgres: Conninfo, setup: str, *pending: str) -> Iterator[Scene]:
             with connect(copy, settings={"search_path": "public", "allow_system_table_mods": "on"}) as connection:
                 connection.execute(text)  # type: ignore[call-overload]
         with connect(template) as untouched, connect(copy) as migrated:
-            before, after = read_catalog(untouched), read_catalog(migrated)
+            before, after = read_catalog(untouched, members=True), read_catalog(migrated, members=True)
             changes = difference(before, after, follow_oids=True)
             yield Scene(before, after, changes, (), files, untouched, migrated)
     finally:

@@ -134,7 +134,7 @@ def rehearse(
     """
     copies = Copies(template, databases.copy(admin, template.dbname, name))
     with connect(copies.template, statement_timeout_s=timeout_s) as connection:
-        before = read_catalog(connection)
+        before = read_catalog(connection, members=True)
         sizes = table_sizes(connection)
         sequences = positions(connection)
         status = migrations.status(connection)
@@ -144,7 +144,7 @@ def rehearse(
     applying = login.database(name) if login else copies.copy
     watched = _watch(copies.copy, applying, migrations, probed, timeout_s=timeout_s)
     with connect(copies.copy, statement_timeout_s=timeout_s) as connection:
-        after = read_catalog(connection)
+        after = read_catalog(connection, members=True)
         moved = set_back(sequences, positions(connection), pending)
     changes = difference(before, after, follow_oids=True)
     counters = tuple_counters(copies.copy, settled_s=SETTLED_S)

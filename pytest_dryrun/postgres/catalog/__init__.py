@@ -15,7 +15,7 @@ from psycopg import pq
 
 from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.catalog.definitions import definition
-from pytest_dryrun.postgres.catalog.queries import queries
+from pytest_dryrun.postgres.catalog.queries import MEMBERS, queries
 from pytest_dryrun.sql.names import last
 
 # Names are spelled out under this search path; compiling catalog queries costs ten times what running them does.
@@ -71,14 +71,21 @@ class Catalog:
         """The object of this kind and name."""
         return self._named.get((kind, identity))
 
+    def without_members(self) -> Catalog:
+        """The same without what belongs to extensions: a dump leaves that to them."""
+        if not any("extension" in item.details for item in self.objects):
+            return self
+        return Catalog(self.version_num, tuple(item for item in self.objects if "extension" not in item.details))
+
     def children(self, table: str, kind: str) -> tuple[CatalogObject, ...]:
         """What belongs to a table; columns in their order."""
         return self._of_tables.get((table, kind), ())
 
 
-def read_catalog(connection: psycopg.Connection[Any]) -> Catalog:
+def read_catalog(connection: psycopg.Connection[Any], *, members: bool = False) -> Catalog:
     """Read the catalog in one repeatable-read transaction, or in the one that is open already.
 
+    With `members` the objects of extensions are there too, each with its extension's name among the details.
     Raises TargetUnusable when the server refuses or does not answer in time.
     """
     version_num = connection.info.server_version
@@ -92,8 +99,11 @@ def read_catalog(connection: psycopg.Connection[Any]) -> Catalog:
             }
             _set(connection, SETTINGS)
             with connection.pipeline():
-                cursors = [connection.execute(query) for query in queries(version_num)]
+                cursors = [connection.execute(query) for query in queries(version_num, members=members)]
+                belonging = connection.execute(MEMBERS) if members else None
             rows = [row for cursor in cursors for row in cursor.fetchall()]
+            if belonging is not None:
+                rows = _marked(rows, belonging.fetchall())
             _set(connection, old)
     except psycopg.Error as error:
         raise TargetUnusable(
@@ -102,6 +112,48 @@ def read_catalog(connection: psycopg.Connection[Any]) -> Catalog:
             "Check that the user may read the system catalogs and that the server is healthy.",
         ) from error
     return Catalog(version_num, tuple(_objects(rows)))
+
+
+# Where pg_depend looks for an object of a kind; all others of a table's are of its extension.
+_CLASSES = {
+    **dict.fromkeys(("table", "foreign table", "view", "materialized view", "sequence", "index"), "pg_class"),
+    **dict.fromkeys(("enum", "domain", "composite type", "range type", "base type"), "pg_type"),
+    **dict.fromkeys(("function", "procedure", "aggregate"), "pg_proc"),
+    "schema": "pg_namespace",
+    "trigger": "pg_trigger",
+    "event trigger": "pg_event_trigger",
+    "statistics": "pg_statistic_ext",
+    "collation": "pg_collation",
+    "cast": "pg_cast",
+    "operator": "pg_operator",
+    "operator class": "pg_opclass",
+    "operator family": "pg_opfamily",
+    "conversion": "pg_conversion",
+    "language": "pg_language",
+    "access method": "pg_am",
+    "transform": "pg_transform",
+    "text search parser": "pg_ts_parser",
+    "text search template": "pg_ts_template",
+    "text search configuration": "pg_ts_config",
+    "text search dictionary": "pg_ts_dict",
+    "foreign-data wrapper": "pg_foreign_data_wrapper",
+    "server": "pg_foreign_server",
+}
+
+
+def _marked(rows: Sequence[Sequence[Any]], belonging: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    """The rows, those of extensions with the extension's name among their details."""
+    by_name = {(catalog, oid): extension for catalog, _, oid, extension in belonging}
+    by_oid = {(classid, oid): extension for _, classid, oid, extension in belonging}
+    tables = {row[5]: by_name.get(("pg_class", row[1])) for row in rows if _CLASSES.get(row[0]) == "pg_class"}
+
+    def extension(row: Sequence[Any]) -> str | None:
+        if row[0] == "comment":
+            return by_oid.get((row[9]["class"], row[1]))
+        own = by_name.get((_CLASSES.get(row[0], ""), row[1]))
+        return own or (tables.get(row[6]) if row[6] is not None else None)
+
+    return [(*row[:9], {**row[9], "extension": found}) if (found := extension(row)) else row for row in rows]
 
 
 def _set(connection: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:

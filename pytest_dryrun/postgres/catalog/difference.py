@@ -74,8 +74,16 @@ def difference(before: Catalog, after: Catalog, *, follow_oids: bool, roles: boo
     Where the servers' major versions differ, only attributes that both know are compared, and queries without the
     qualifications that PostgreSQL prints since 16 only where they are needed.
     With `roles=False` owners, grants and default privileges are left out: a restore without the roles cannot have them.
+    Members of extensions count only with `follow_oids`, and there not what came, went or changed along with the
+    extension itself; a table of one that is gone does, for its rows are.
     """
+    if not follow_oids:
+        before, after = before.without_members(), after.without_members()
+    moved = _moved_extensions(before, after)
     pairs, gone, come = _paired(before, after, follow_oids=follow_oids)
+    pairs = [(old, new) for old, new in pairs if old.kind in DATA_KINDS or not _along(old, moved)]
+    gone = [item for item in gone if item.kind in DATA_KINDS or not _along(item, moved)]
+    come = [item for item in come if not _along(item, moved)]
     if not follow_oids:
         gone = [item for item in gone if not _not_dumped(item)]
         come = [item for item in come if not _always_there(item, after)]
@@ -148,6 +156,18 @@ def _pair(
     pairs = [(item, known.pop(key(item))) for item in left if key(item) in known]
     paired = {id(old) for old, _ in pairs}
     return pairs, [item for item in left if id(item) not in paired], list(known.values())
+
+
+def _moved_extensions(before: Catalog, after: Catalog) -> Collection[str]:
+    """Extensions that were made, dropped or updated."""
+    known, now = (
+        {item.name: item.attributes["version"] for item in side.of_kind("extension")} for side in (before, after)
+    )
+    return {name for name in known.keys() | now.keys() if known.get(name) != now.get(name)}
+
+
+def _along(item: CatalogObject, moved: Collection[str]) -> bool:
+    return item.details.get("extension") in moved
 
 
 def _renamed(old: CatalogObject, new: CatalogObject) -> list[CatalogChange]:

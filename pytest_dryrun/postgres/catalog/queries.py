@@ -3,22 +3,38 @@
 
 Every query returns the same ten columns: kind, oid, number, schema, name, identity, parent, position, attributes,
 details. `attributes` is what two databases are compared on; `details` holds this database's own oids and the like.
-Left out: what belongs to an extension, the system's schemas, and the schema and event triggers the dry run itself
-installs on a copy. Source of the selection: the manual's chapter "System Catalogs" and the behaviour of pg_dump.
+Left out: what belongs to an extension (unless asked for), the system's schemas, and the schema and event triggers the
+dry run itself installs on a copy. Source of the selection: the manual's chapter "System Catalogs" and the behaviour of pg_dump.
 """
 
 from __future__ import annotations
+
+import re
 
 USER_SCHEMA = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'pytest_dryrun')"
 
 
 def _own(catalog: str, oid: str) -> str:
-    """The condition that an object is no member of an extension."""
+    """The mark of a condition that an object is no member of an extension; `queries` writes it out."""
+    return f"<own {catalog} {oid}>"
+
+
+_OWN = re.compile(r"<own (\w+) ([\w.]+)>")
+
+
+def _no_member(mark: re.Match[str]) -> str:
+    catalog = "d.classoid" if mark[1] == "any" else f"'{mark[1]}'::regclass"
     return (
-        f"NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '{catalog}'::regclass AND e.objid = {oid} AND "
-        "e.objsubid = 0 "
-        "AND e.deptype = 'e')"
+        f"NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = {catalog} AND e.objid = {mark[2]} "
+        "AND e.objsubid = 0 AND e.deptype = 'e')"
     )
+
+
+# Which objects belong to which extension. What belongs to a table has no row of its own here.
+MEMBERS = """
+SELECT c.relname, d.classid::int8, d.objid::int8, x.extname FROM pg_depend d
+  JOIN pg_extension x ON x.oid = d.refobjid JOIN pg_class c ON c.oid = d.classid
+ WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass"""
 
 
 def _grants(acl: str, kind: str, owner: str | None) -> str:
@@ -449,13 +465,13 @@ SELECT 'comment', d.objoid, d.objsubid, coalesce(x.schema, ''), '', x.type || ' 
  WHERE (d.objoid >= 16384 OR (d.classoid = 'pg_namespace'::regclass
         AND d.objoid = (SELECT oid FROM pg_namespace WHERE nspname = 'public'))) AND x.identity IS NOT NULL
    AND coalesce(x.schema, '') !~ '^pg_|^information_schema$|^pytest_dryrun$' AND x.identity !~ '^pg_'
-   AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')
+   AND <own any d.objoid>
 """
 
 
-def queries(version_num: int) -> tuple[str, ...]:
-    """Every query that a server of this version understands."""
-    return (
+def queries(version_num: int, *, members: bool = False) -> tuple[str, ...]:
+    """Every query that a server of this version understands; with `members` those of extensions are among the rows."""
+    found = (
         SCHEMAS,
         EXTENSIONS,
         TABLES,
@@ -482,3 +498,4 @@ def queries(version_num: int) -> tuple[str, ...]:
         SUBSCRIPTIONS,
         COMMENTS,
     )
+    return tuple(_OWN.sub("true" if members else _no_member, query) for query in found)

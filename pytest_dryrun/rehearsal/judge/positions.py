@@ -19,7 +19,7 @@ _RANGES = {"int2": 2**15, "int4": 2**31, "int8": 2**63}
 _SEQUENCES = """
 SELECT s.seqrelid::int8, format('%I.%I', n.nspname, c.relname),
        CASE WHEN has_sequence_privilege(c.oid, 'SELECT, USAGE') THEN pg_sequence_last_value(c.oid) END,
-       has_sequence_privilege(c.oid, 'SELECT'), s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcycle
+       has_sequence_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'), s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcycle
   FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'pytest_dryrun')"""
 
@@ -27,7 +27,7 @@ SELECT s.seqrelid::int8, format('%I.%I', n.nspname, c.relname),
 # out. Asked of the parsed expression: to print it the server would lock the table.
 _FEEDS = """
 SELECT f.sequence::int8, c.oid::int8, format('%I.%I', n.nspname, c.relname), a.attnum, a.attname, t.typname,
-       has_column_privilege(c.oid, a.attnum, 'SELECT') AND EXISTS (
+       has_column_privilege(c.oid, a.attnum, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') AND EXISTS (
          SELECT FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid JOIN pg_am am ON am.oid = ic.relam
           WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum AND i.indpred IS NULL AND i.indisvalid
             AND am.amname = 'btree'),

@@ -11,7 +11,7 @@ from pytest_dryrun.migrations import Deployment, Migrations, Status
 from pytest_dryrun.model.errors import Blocked, DryRunError, MigrationFailed
 from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import Change, Finding, Severity, StatementRun, TableComparison
-from pytest_dryrun.postgres import databases
+from pytest_dryrun.postgres import databases, roles
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.catalog.difference import CatalogChange, difference
 from pytest_dryrun.postgres.catalog.script import as_sql
@@ -113,6 +113,7 @@ def rehearse(
     applies, with no more rights than in the target. `native` is how a copy is brought to the last good file where a
     later one failed, `migrations` itself where nobody is named, and `good` what that copy is called.
     """
+    held = roles.read(admin)
     copies = Copies(template, databases.copy(admin, template.dbname, name))
     with connect(copies.template, statement_timeout_s=timeout_s) as connection:
         before = read_catalog(connection)
@@ -157,7 +158,7 @@ def rehearse(
         found = _judged(found, scene, watched, sizes, performance, limits)
     if watched.error is None:
         return found
-    start = Start(admin, template, prints, good, native or migrations, login, timeout_s)
+    start = Start(admin, template, prints, good, native or migrations, login, held, timeout_s)
     left = _left_behind(start, watched.error, status, migrations, Reached(after, tables), copies.copy)
     return replace(found, failures=(*found.failures, *left))
 

@@ -111,6 +111,7 @@ class LocalRun(DryRun):
         taken = self.backup()
         with suppress(DryRunError, psycopg.Error):
             self.rehearsal()
+        self.undo_roles()
         restored = proof.restore(self.server(), taken, names.REHEARSAL, timeout_s=self.target.backup.timeout_s)
         self.publish_backup(taken, restored.restore_ms)
         return restored

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,10 +15,12 @@ from pytest_dryrun.model.decision import Decision, decide, gate
 from pytest_dryrun.model.errors import Blocked, DryRunError
 from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import CheckRecord, CheckSpec, Outcome, Severity
+from pytest_dryrun.postgres import databases, roles
 from pytest_dryrun.report import document
 from pytest_dryrun.steps import application, proof
 from pytest_dryrun.steps import target as names
 from pytest_dryrun.steps.documentation import SLUG, History
+from pytest_dryrun.steps.leftovers import Start
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.rehearsal import Rehearsal, Template, rehearse
 from pytest_dryrun.steps.rollback import RolledBack
@@ -56,6 +58,8 @@ class DryRun(Survey, ABC):
 
     # Backup and rehearsal.
 
+    _roles: tuple[roles.Roles, roles.Roles] | None = None
+
     @step("Backing up and fingerprinting the target")
     def backup(self) -> proof.Taken:
         """The backup and the fingerprint of the very same snapshot."""
@@ -83,25 +87,58 @@ class DryRun(Survey, ABC):
     def rehearsal(self) -> Rehearsal:
         """The pending migrations on a copy that equals the backed-up target."""
         template = self.template()
-        done = rehearse(
-            self.server().conninfo,
-            template.conninfo,
-            template.prints,
-            self.copy_name(names.REHEARSAL),
-            self.rehearsed_migrations(),
-            self.status().pending,
-            in_transaction=self.status().mode == "whole-file",
-            timeout_s=self.target.migrations.timeout_s,
-            performance=self.target.performance,
-            limits=self.target.stalls,
-            login=template.login,
-            redact=self.redactor.text,
-            native=self.native(),
-            good=self.copy_name(names.GOOD),
-        )
+        with self._roles_watched():
+            done = rehearse(
+                self.server().conninfo,
+                template.conninfo,
+                template.prints,
+                self.copy_name(names.REHEARSAL),
+                self.rehearsed_migrations(),
+                self.status().pending,
+                in_transaction=self.status().mode == "whole-file",
+                timeout_s=self.target.migrations.timeout_s,
+                performance=self.target.performance,
+                limits=self.target.stalls,
+                login=template.login,
+                redact=self.redactor.text,
+                native=self.native(),
+                good=self.copy_name(names.GOOD),
+            )
         self.publish(statements=done.statements, tables=done.tables, schema_diff=done.diff_sql)
         self.note(*done.notes)
         return done
+
+    @contextmanager
+    def _roles_watched(self) -> Iterator[None]:
+        """Remember what a rehearsal does to the roles of the server, which it shares with others."""
+        admin, copy = self.server().conninfo, self.copy_name(names.REHEARSAL)
+        before = roles.read(admin, besides=copy)
+        try:
+            yield
+        finally:
+            self._roles = before, roles.read(admin, besides=copy)
+            if self.server().provider == "target":
+                self.closing(self.undo_roles)
+
+    def undo_roles(self) -> None:
+        """Bring back the roles that the rehearsal changed, once; the migrated copy, which may name them, goes first.
+
+        Where the target lives on the same server, its deployment would meet them. Raises DryRunError.
+        """
+        (before, after), self._roles = self._roles or (None, None), None
+        if before is None or after is None or before == after:
+            return
+        admin = self.server().conninfo
+        try:
+            databases.drop(admin, self.copy_name(names.REHEARSAL))
+            roles.undo(admin, before, after)
+        except psycopg.Error as error:
+            why = " ".join(str(error).split())
+            raise DryRunError(
+                f"What the rehearsal changed among the server's roles could not be undone: {why}",
+                "Roles are the whole server's, so the target does not stand there as it was found.",
+                "Compare the roles with those of before, by hand, and run again.",
+            ) from error
 
     def copy_name(self, what: str) -> str:
         """What a copy of the target is called on the server that holds the copies."""
@@ -133,10 +170,29 @@ class DryRun(Survey, ABC):
         with self.deploying():
             self.publish(target_migrated=bool(pending))
             done = application.apply(
-                self.database(), self.migrations(), self.backup().prints, timeout_s=self.target.migrations.timeout_s
+                self.database(),
+                self.migrations(),
+                self.backup().prints,
+                timeout_s=self.target.migrations.timeout_s,
+                start=self._start_of_copies(),
+                alone=self.target.role == "local",
             )
             self.publish(migrations={**self.parts["migrations"], "applied": list(done.names)})
         return done
+
+    def _start_of_copies(self) -> Start:
+        """From where a copy can be brought to what the target should be, should its deployment fail."""
+        template, admin = self.template(), self.server().conninfo
+        return Start(
+            admin,
+            template.conninfo,
+            template.prints,
+            self.copy_name(names.GOOD),
+            self.native(),
+            template.login,
+            roles.read(admin),
+            self.target.migrations.timeout_s,
+        )
 
     def deploying(self) -> AbstractContextManager[None]:
         """What is done at the last moment before the target changes, and when it has changed."""

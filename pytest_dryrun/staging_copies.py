@@ -204,6 +204,7 @@ class StagingCopies(StagingAccess, ABC):
     def rollback(self) -> RolledBack:
         """The migrated copy, replaced by the backup as it lies on the host now."""
         self.rehearsed()
+        self.undo_roles()
         self.backup().hold()
         conninfo = self.database().conninfo
         steps = BESIDE_STEPS if self.rolls_back else STEPS

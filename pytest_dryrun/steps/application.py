@@ -27,6 +27,7 @@ from pytest_dryrun.rehearsal.judge.scene import is_history
 from pytest_dryrun.rehearsal.judge.sequences import set_back
 from pytest_dryrun.rehearsal.judge.soundness import as_judged, unsound
 from pytest_dryrun.steps.comparing import compare_tables, schema_findings
+from pytest_dryrun.steps.leftovers import Reached, Start, partial
 from pytest_dryrun.steps.rehearsal import failure_finding
 from pytest_dryrun.steps.target import TargetDatabase
 from pytest_dryrun.steps.tuples import COUNTERS_S, SETTLED_S, Counters, counted
@@ -77,11 +78,18 @@ class Integrity:
 
 
 def apply(
-    database: TargetDatabase, migrations: Migrations, backed_up: fingerprint.Fingerprint, *, timeout_s: float
+    database: TargetDatabase,
+    migrations: Migrations,
+    backed_up: fingerprint.Fingerprint,
+    *,
+    timeout_s: float,
+    start: Start | None = None,
+    alone: bool = False,
 ) -> Applied:
     """Deploy what is pending to the target; a failure is part of the result, the target is not left out of sight.
 
-    `backed_up` are the figures of the snapshot that the backup holds.
+    `backed_up` are the figures of the snapshot that the backup holds. `start` is where a copy can be brought to what
+    the target should be after the last good file; its rows say what a failed file left only where we are `alone`.
     """
     counters = tuple_counters(database.conninfo, settled_s=SETTLED_S, timeout_s=COUNTERS_S)
     counted_at = time.monotonic()
@@ -98,8 +106,14 @@ def apply(
         done = migrations.deploy(database.conninfo, timeout_s=timeout_s)
         names, warnings, output = done.applied, (*done.warnings, *done.notices), tail(done.output)
     except MigrationFailed as error:
-        names, left = _left_behind(database, migrations, before)
-        failures = (failure_finding(error), left)
+        names, told = _history_now(database, migrations, before)
+        failed = failure_finding(error)
+        if isinstance(told, Finding):
+            failures = (failed, told)
+        else:
+            failures = (replace(failed, message=f"{failed.message} {told}"),)
+            if start is not None:
+                failures += _left_behind(database, start, prints, names, error, migrations.history(), alone=alone)
     duration_ms = (time.perf_counter() - began) * 1000
     # Settled: what the deployment itself reports late would pass for others' work.
     after = {} if failures else tuple_counters(database.conninfo, settled_s=SETTLED_S, timeout_s=COUNTERS_S)
@@ -107,8 +121,31 @@ def apply(
     return Applied(names, duration_ms, warnings, failures, counters, prints, sequences, after, counted_s, output)
 
 
-def _left_behind(database: TargetDatabase, migrations: Migrations, before: Status) -> tuple[tuple[str, ...], Finding]:
-    """What a deployment that failed has applied after all, and a finding that tells the state of the history."""
+def _left_behind(
+    database: TargetDatabase,
+    start: Start,
+    prints: fingerprint.Fingerprint,
+    good: Sequence[str],
+    error: MigrationFailed,
+    history: History,
+    *,
+    alone: bool,
+) -> tuple[Finding, ...]:
+    """What the file that failed itself left in the target, beside a copy that was brought to the file before it."""
+    try:
+        tables = compare_tables(prints, start.template, database.conninfo) if alone else ()
+        with database.connect() as connection:
+            found = Reached(read_catalog(connection), tables)
+    except (DryRunError, psycopg.Error) as unread:
+        text = f"What it left behind is not known: {str(unread).strip().splitlines()[0]}"
+        return (Finding("partially-applied", Severity.BLOCKER, text, error.migration),)
+    return partial(start, good, found, migration=error.migration, history=history)
+
+
+def _history_now(
+    database: TargetDatabase, migrations: Migrations, before: Status
+) -> tuple[tuple[str, ...], Finding | str]:
+    """What a deployment that failed has applied after all, and the state of the history: a finding if it is unknown."""
     try:
         with database.connect() as connection:
             now = migrations.status(connection)
@@ -125,8 +162,7 @@ def _left_behind(database: TargetDatabase, migrations: Migrations, before: Statu
         f"Now: {len(now.applied)} applied, of them new {_listed(names)}; pending {still}.",
         *(finding.message for finding in now.findings if finding not in before.findings),
     ]
-    evidence = {"applied": list(names), "pending": [item.name for item in now.pending]}
-    return names, Finding("partially-applied", Severity.BLOCKER, " ".join(told), evidence=evidence)
+    return names, " ".join(told)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import psycopg
@@ -15,6 +16,7 @@ from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.catalog.difference import difference
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.fingerprint import Fingerprint
+from pytest_dryrun.postgres.roles import Roles, as_before
 from pytest_dryrun.rehearsal.judge.scene import is_history
 from pytest_dryrun.steps.comparing import compare_tables
 
@@ -33,7 +35,8 @@ class Reached:
 class Start:
     """Where every copy begins, and how one is brought to the last good file: natively, as `login` where there is one.
 
-    `name` is what the copy is called on the server that `admin` leads to; `prints` are the template's own figures.
+    `name` is what the copy is called on the server that `admin` leads to; `prints` are the template's own figures,
+    `roles` the server's before anything was applied.
     """
 
     admin: Conninfo
@@ -42,6 +45,7 @@ class Start:
     name: str
     native: Migrations
     login: Conninfo | None
+    roles: Roles
     timeout_s: float
 
     def reached(self, conninfo: Conninfo, *, copied: bool) -> Reached:
@@ -58,8 +62,11 @@ class Start:
         conninfo = databases.copy(self.admin, self.template.dbname, self.name)
         try:
             applying = self.login.database(self.name) if self.login else conninfo
-            self.native.deploy(applying, timeout_s=self.timeout_s, through=good[-1])
-            return self.reached(conninfo, copied=True)
+            with ExitStack() as behind:
+                behind.enter_context(as_before(self.admin, self.roles))
+                behind.callback(databases.drop, self.admin, self.name)  # which may refer to roles that go
+                self.native.deploy(applying, timeout_s=self.timeout_s, through=good[-1])
+                return self.reached(conninfo, copied=True)
         finally:
             databases.drop(self.admin, self.name)
 
@@ -71,15 +78,14 @@ def partial(
     *,
     migration: str | None,
     history: History,
-    busy: Collection[str] = (),
 ) -> tuple[Finding, ...]:
     """What the file behind the last good one left in a database, as a finding; none where it left nothing.
 
-    `found` is how far that database is. Others wrote to `busy` tables: their rows say nothing.
+    `found` is how far that database is.
     """
     what = migration or "The migration that failed"
     try:
-        left = differences(start.through(good), found, history, busy)
+        left = differences(start.through(good), found, history)
     except (DryRunError, psycopg.Error) as error:
         why = str(error).strip().splitlines()[0]
         text = (
@@ -97,7 +103,7 @@ def partial(
     return (Finding("partially-applied", Severity.BLOCKER, text, migration, evidence={"left": left[:50]}),)
 
 
-def differences(expected: Reached, found: Reached, history: History, busy: Collection[str] = ()) -> list[str]:
+def differences(expected: Reached, found: Reached, history: History) -> list[str]:
     """Objects by name, then tables whose rows are other ones; a tool's own tables are left out.
 
     Where the good files themselves changed a table's values, two runs of them need not give the same ones (now(),
@@ -110,7 +116,7 @@ def differences(expected: Reached, found: Reached, history: History, busy: Colle
     ]
     before = {table.table: table for table in expected.tables}
     for table in found.tables:
-        if table.change is Change.DROPPED or is_history(table.table, history) or table.table in busy:
+        if table.change is Change.DROPPED or is_history(table.table, history):
             continue
         good = before.get(table.table)
         if good is None or good.change is Change.NONE:

@@ -11,7 +11,7 @@ from pytest_dryrun.migrations import Deployment, Migrations, Status
 from pytest_dryrun.model.errors import Blocked, DryRunError, MigrationFailed, TargetUnusable
 from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import Finding, Severity, StatementRun, TableComparison
-from pytest_dryrun.postgres import databases
+from pytest_dryrun.postgres import databases, roles
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.catalog.cluster import Cluster, read_cluster
 from pytest_dryrun.postgres.catalog.difference import CatalogChange, difference
@@ -132,6 +132,7 @@ def rehearse(
     copy is brought to the last good file where a later one failed, `migrations` itself where nobody is named, and
     `good` what that copy is called.
     """
+    held = roles.read(admin)
     copies = Copies(template, databases.copy(admin, template.dbname, name))
     with connect(copies.template, statement_timeout_s=timeout_s) as connection:
         before = read_catalog(connection, members=True)
@@ -179,7 +180,7 @@ def rehearse(
         found = _balanced(judged, scene, shared)
     if watched.error is None:
         return found
-    start = Start(admin, template, prints, good, native or migrations, login, timeout_s)
+    start = Start(admin, template, prints, good, native or migrations, login, held, timeout_s)
     left = _left_behind(start, watched.error, status, migrations, Reached(after, tables), copies.copy)
     return replace(found, failures=(*found.failures, *left))
 

@@ -96,6 +96,10 @@ class Conninfo:
         return f"postgresql://{login}@{place}/{quote(self.dbname, safe='')}{tail}"
 
 
+# What a database or role may set for its sessions, and what would keep ours from working there.
+_FROM_THE_START = "-c statement_timeout=0 -c default_transaction_read_only=off"
+
+
 def connect(
     conninfo: Conninfo,
     *,
@@ -112,6 +116,8 @@ def connect(
     chosen = {**PINNED, "statement_timeout": str(int(statement_timeout_s * 1000)), **settings}
     parameters: dict[str, Any] = {"connect_timeout": str(connect_timeout_s), "application_name": APPLICATION_NAME}
     parameters.update(conninfo.parameters())
+    # With the start of the session: a database may give its sessions too little time to set anything.
+    parameters["options"] = f"{parameters.get('options', '')} {_FROM_THE_START}".strip()
     try:
         connection = psycopg.connect(**parameters, autocommit=True)
     except psycopg.OperationalError as error:

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -217,6 +218,7 @@ def main() -> None:
     parser.add_argument("--bindir", default="", metavar="DIR", help="the programs of the PostgreSQL to use")
     parser.add_argument("--harm", action="store_true", help="the psql proofs alone; the plugin is not run")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # servers are stopped on the way out
     bindir = str(Path(arguments.bindir).resolve()) if arguments.bindir else ""
     names = set(arguments.names)
     migrations = tuple(one for one in labels.read() if not names or {one.name, one.family} & names)

@@ -10,6 +10,7 @@ from datetime import date
 import psycopg
 import pytest
 
+from pytest_dryrun.model.redaction import Redactor
 from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import Change, Finding, Severity, TableComparison
 from pytest_dryrun.model.waivers import Waivers
@@ -185,6 +186,11 @@ LOSSES = [
         id="rows of a partition",
     ),
     pytest.param(
+        "UPDATE weighing_2025 SET grams = 0 WHERE day = '2025-02-01'",
+        [("content-changed", "public.weighing", 1, True)],
+        id="values in a partition",
+    ),
+    pytest.param(
         "DROP TABLE weighing_2024", [("table-dropped", "public.weighing_2024", 1, False)], id="a partition is dropped"
     ),
     pytest.param(
@@ -344,6 +350,56 @@ def test_a_materialized_view_that_is_refreshed_is_not(judge):
     """It was empty for a while; that is a matter of time, not of rows."""
     view = SHELTER + "CREATE MATERIALIZED VIEW fees AS SELECT sum(fee) AS fee FROM visit;"
     assert [] == judge(view, "REFRESH MATERIALIZED VIEW fees WITH NO DATA; REFRESH MATERIALIZED VIEW fees").losses()
+
+
+MEMBERS = """
+CREATE EXTENSION citext;
+CREATE TABLE rate (code text PRIMARY KEY, own boolean NOT NULL); INSERT INTO rate VALUES ('a', false), ('b', true), ('c', true);
+CREATE TABLE log (id int PRIMARY KEY); INSERT INTO log VALUES (1), (2), (3);
+ALTER EXTENSION citext ADD TABLE rate; ALTER EXTENSION citext ADD TABLE log;
+UPDATE pg_extension SET extconfig = ARRAY['rate'::regclass::oid], extcondition = ARRAY['WHERE own'] WHERE extname = 'citext';
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT 1", []),
+        ("DELETE FROM rate WHERE code = 'b'", [("rows-lost", "public.rate")]),
+        ("DELETE FROM rate WHERE code = 'a'", [("rows-lost", "public.rate")]),
+        ("DELETE FROM log WHERE id = 2", [("rows-lost", "public.log")]),
+        ("DROP EXTENSION citext", [("rows-lost", "public.log"), ("rows-lost", "public.rate")]),
+    ],
+)
+def test_tables_of_extensions_are_compared_whole(judge, text, expected):
+    """On a copy both sides hold all of their rows, those too that no dump carries."""
+    found = judge(MEMBERS, text)
+    assert expected == sorted((item.rule, str(item.table)) for item in found.findings if item.severity is B)
+
+
+def test_a_dump_vouches_for_the_configuration_rows_alone(database):
+    """Of a configuration table the rows are counted that pg_dump carries; a table it leaves out is listed."""
+    execute(database, MEMBERS)
+    found = take(database)
+    assert [("public.rate", 2)] == [(table.table, table.rows) for table in found.tables]
+    assert ["public.log"] == [item.table for item in found.not_verified]
+
+
+def test_values_are_shown_without_secrets(database, postgres):
+    """A value is cut after secrets were taken out of it: half of one would not be known for one."""
+    secret = "s3cret-" + "x" * 80
+    values = f"(1, 'key {secret}'), (2, '{'y' * 99}')"
+    execute(database, f"CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES {values}, (3, NULL)")
+    before = take(database)
+    copy = databases.copy(postgres, database.dbname, f"{database.dbname}_copy")
+    try:
+        execute(copy, "UPDATE t SET v = NULL")
+        [table] = compare_tables(before, database, copy, copied=True, redact=Redactor([secret]).text)
+    finally:
+        databases.drop(postgres, copy.dbname)
+    assert [("id=1", "key [redacted]", None), ("id=2", "y" * 60 + "...", None)] == [
+        (item.key, item.before, item.after) for item in table.samples
+    ]
 
 
 @pytest.mark.parametrize(

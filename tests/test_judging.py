@@ -103,6 +103,21 @@ def test_judging_ends_the_check_with_every_blocker():
     assert (Fact("Rows", 3, "rows"),) == state.finished("x").facts
 
 
+def test_what_is_unknown_leaves_a_check_undetermined():
+    """It is not untrue, so the check is blocked with the reason; where something else is red too, it fails."""
+    unknown = Finding("not-verified", Severity.BLOCKER, "its rows are elsewhere")
+    record = plain()
+    with pytest.raises(Blocked, match="its rows are elsewhere"):
+        record.judge([unknown])
+    forgot = plain()
+    forgot.note([unknown])
+    done = seen(phase("setup"), phase("call"), record=forgot).finished("x")
+    assert (Outcome.BLOCKED, "blocked: its rows are elsewhere") == (done.outcome, done.reason)
+    both = plain()
+    with pytest.raises(Unmet):
+        both.judge([unknown, BLOCKER])
+
+
 def test_a_subtest_that_failed_stays_failed():
     """The test's own end does not undo it."""
     done = seen(phase("setup"), phase("call", AssertionError("one of three")), phase("call"), record=plain())

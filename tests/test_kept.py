@@ -12,7 +12,8 @@ from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.model.values import Change
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo
-from pytest_dryrun.postgres.fingerprint import kept, take
+from pytest_dryrun.postgres.fingerprint import take
+from pytest_dryrun.postgres.fingerprint.keeping import kept
 from pytest_dryrun.steps.comparing import compare_tables
 
 pytestmark = pytest.mark.live

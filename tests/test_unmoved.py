@@ -24,7 +24,8 @@ from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.disposable import Disposable, start
-from pytest_dryrun.postgres.fingerprint import Fingerprint, TableFingerprint, kept, take
+from pytest_dryrun.postgres.fingerprint import Fingerprint, TableFingerprint, take
+from pytest_dryrun.postgres.fingerprint.keeping import kept
 from pytest_dryrun.postgres.fingerprint.shapes import read_shapes
 from pytest_dryrun.postgres.fingerprint.unmoved import Held, read_heaps, read_instant, unmoved
 from pytest_dryrun.postgres.snapshot import join, reader, snapshot

@@ -121,9 +121,13 @@ class Write:
 
 def writes(migrations: Sequence[Migration]) -> tuple[Write, ...]:
     """Every UPDATE, DELETE and TRUNCATE that the texts hold, in bodies and string constants too."""
+    return tuple(write for migration in migrations for write in _written_by(migration))
+
+
+@lru_cache(maxsize=512)
+def _written_by(migration: Migration) -> tuple[Write, ...]:
     return tuple(
         write
-        for migration in migrations
         for statement in migration.statements
         if any(verb in statement.sql[:READ_CHARACTERS].lower() for verb in ("update", "delete", "truncate"))
         for write in _writes(statement, Location(migration.name, statement.line, statement.sql))

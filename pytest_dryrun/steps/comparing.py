@@ -11,6 +11,7 @@ from pytest_dryrun.postgres.catalog import Catalog
 from pytest_dryrun.postgres.catalog.difference import difference
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.fingerprint import comparison
+from pytest_dryrun.postgres.fingerprint.keeping import kept
 from pytest_dryrun.postgres.fingerprint.proof import proof
 
 WORKERS = 2
@@ -32,7 +33,7 @@ def compare_tables(
     tables of extensions are compared too. `redact` takes the run's secrets out of values before these are shortened.
     Raises TargetUnusable where `before_conninfo` no longer holds the rows that were counted there.
     """
-    same = fingerprint.kept(after_conninfo, before, copied=copied, workers=WORKERS)
+    same = kept(after_conninfo, before, copied=copied, workers=WORKERS)
     found = comparison.compare(before, before_conninfo, after_conninfo, settled=same, members=copied, workers=WORKERS)
     return tuple(replace(item, samples=tuple(_shown(value, redact) for value in item.samples)) for item in found)
 

@@ -21,7 +21,7 @@ from psycopg import sql
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.fingerprint.hashing import Mode, shape_hashes
 from pytest_dryrun.postgres.fingerprint.shapes import TableShape, Unverified, read_shapes
-from pytest_dryrun.postgres.fingerprint.unmoved import Heap, Held, Instant, read_heaps, read_instant, tableoid, unmoved
+from pytest_dryrun.postgres.fingerprint.unmoved import Heap, Instant, read_heaps, read_instant, tableoid
 from pytest_dryrun.postgres.parallel import spread
 from pytest_dryrun.postgres.snapshot import join, reader, snapshot, unreadable
 
@@ -119,7 +119,7 @@ def take(
             taken = stack.enter_context(snapshot(conninfo, statement_timeout_s=statement_timeout_s))
             snapshot_id, first = taken.id, taken.connection
         else:
-            [first] = _joined(stack, conninfo, snapshot_id, 1, statement_timeout_s)
+            [first] = joined(stack, conninfo, snapshot_id, 1, statement_timeout_s)
         try:
             shapes, unverified = read_shapes(first)
             sequences, unread = _sequences(first)
@@ -130,11 +130,11 @@ def take(
         wanted = [shape for shape in shapes if shape.relkind != "p"]
         wanted.sort(key=lambda shape: shape.size_bytes, reverse=True)
         others = min(workers, len(wanted)) - 1
-        connections = [first, *_joined(stack, conninfo, snapshot_id, others, statement_timeout_s)]
+        connections = [first, *joined(stack, conninfo, snapshot_id, others, statement_timeout_s)]
         tables = spread(
             connections,
             wanted,
-            lambda one, shape: _fingerprint(one, shape, mode, heaps.get(shape.oid)),
+            lambda one, shape: figures(one, shape, mode, heaps.get(shape.oid)),
             connections,
             stop,
         )
@@ -162,7 +162,7 @@ def _whole(shapes: Sequence[TableShape], found: Sequence[TableFingerprint]) -> t
         leaves = tuple(by_oid[oid] for oid in shape.leaves)
         sums = {column.name: sum(leaf.columns[column.name] for leaf in leaves) for column in shape.columns}
         rows, row_sum = sum(leaf.rows for leaf in leaves), sum(leaf.row_sum for leaf in leaves)
-        whole.append(replace(_figures_of(shape, rows, row_sum, sums), leaves=leaves))
+        whole.append(replace(_described(shape, rows, row_sum, sums), leaves=leaves))
     return tuple(sorted(whole, key=lambda table: (table.schema, table.name)))
 
 
@@ -181,74 +181,15 @@ def identified(before: Fingerprint, shapes: Sequence[TableShape]) -> Fingerprint
     return replace(before, tables=tuple(named(table) for table in before.tables))
 
 
-def kept(
-    conninfo: Conninfo,
-    before: Fingerprint,
-    *,
-    copied: bool = False,
-    workers: int = 2,
-    statement_timeout_s: float = 3600,
-) -> Mapping[int, str]:
-    """Find the tables that hold exactly the rows of an earlier, exact fingerprint: their oids, and their names now.
-
-    Tables are found by oid, columns by attnum, name and type; columns that came later are left out. A table that is
-    not in the answer is not proved equal: it differs, or is shaped in a way that its figures alone cannot settle.
-    Tuple headers are asked first, and what they do not settle is hashed. `copied` promises that the database is a copy
-    of the one that was fingerprinted, or a copy of such a copy, made since.
-    """
-    if before.mode != "exact":
-        raise ValueError("only exact figures prove that rows stayed the same")
-    with ExitStack() as stack:
-        taken = stack.enter_context(snapshot(conninfo, statement_timeout_s=statement_timeout_s))
-        first = taken.connection
-        if first.info.server_version // 10000 != before.version_num // 10000:
-            return {}
-        try:
-            shapes, _ = read_shapes(first)
-        except psycopg.Error as error:
-            raise unreadable("the catalog", error) from error
-        old = {heap.oid: heap for table in before.tables for heap in table.heaps}
-        wanted = [former for shape in shapes if shape.oid in old and (former := _as_before(old[shape.oid], shape))]
-        wanted.sort(key=lambda shape: shape.size_bytes, reverse=True)
-        others = min(workers, len(wanted)) - 1
-        connections = [first, *_joined(stack, conninfo, taken.id, others, statement_timeout_s)]
-        held = [Held(shape, heap, old[shape.oid].rows) for shape in wanted if (heap := old[shape.oid].heap)]
-        settled = unmoved(connections, before.instant, held, copied=copied)
-        rest = [shape for shape in wanted if shape.oid not in settled]
-        found = spread(connections, rest, lambda one, shape: _fingerprint(one, shape, "exact"), connections)
-    same = {table.oid: table.table for table in found if _figures(table) == _figures(old[table.oid])}
-    same |= {item.oid: item.table for item in wanted if item.oid in settled}
-    now = {item.oid: item for item in shapes}
-    for table in before.tables:
-        shape = now.get(table.oid) if table.relkind == "p" else None
-        leaves = {leaf.oid for leaf in table.leaves}
-        if shape and leaves == set(shape.leaves) and leaves <= same.keys() and _as_before(table, shape):
-            same[table.oid] = shape.table
-    return same
-
-
-def _as_before(table: TableFingerprint, shape: TableShape) -> TableShape | None:
-    """The table with its former columns and key alone; None where one of them is gone, renamed or of another type."""
-    now = {column.attnum: column for column in shape.columns}
-    columns = [now.get(attnum) for attnum in table.attnums.values()]
-    same = [column for column in columns if column and column.type == table.types.get(column.name)]
-    if [column.name for column in same] != list(table.attnums):
-        return None
-    return replace(shape, columns=tuple(same), keys=(table.key,) if table.key else ())
-
-
-def _figures(table: TableFingerprint) -> tuple[int, int, Mapping[str, int]]:
-    return table.rows, table.row_sum, table.columns
-
-
 def sequences(connection: psycopg.Connection[tuple[Any, ...]]) -> tuple[SequenceState, ...]:
     """Where every readable sequence stands now."""
     return _sequences(connection)[0]
 
 
-def _joined(
+def joined(
     stack: ExitStack, conninfo: Conninfo, snapshot_id: str, number: int, statement_timeout_s: float
 ) -> list[psycopg.Connection[tuple[Any, ...]]]:
+    """Further connections that see one snapshot; the stack closes them."""
     connections = []
     for _ in range(number):
         connection = stack.enter_context(closing(reader(conninfo, statement_timeout_s=statement_timeout_s)))
@@ -257,9 +198,10 @@ def _joined(
     return connections
 
 
-def _fingerprint(
+def figures(
     connection: psycopg.Connection[tuple[Any, ...]], shape: TableShape, mode: Mode, heap: Heap | None = None
 ) -> TableFingerprint:
+    """Add up one table; `heap` is where its rows are expected to lie."""
     query = sql.SQL("SELECT {}, {} FROM {}").format(tableoid(shape), shape_hashes(shape, mode).sums(), shape.source())
     try:
         row = connection.execute(query).fetchone()
@@ -268,10 +210,10 @@ def _fingerprint(
     read, rows, row_sum, *sums = row or (None, 0, 0)
     names = [column.name for column in shape.columns]
     figures = {name: int(total) for name, total in zip(names, sums, strict=True)}
-    return replace(_figures_of(shape, rows, int(row_sum), figures), heap=heap if read == shape.oid else None)
+    return replace(_described(shape, rows, int(row_sum), figures), heap=heap if read == shape.oid else None)
 
 
-def _figures_of(shape: TableShape, rows: int, row_sum: int, columns: Mapping[str, int]) -> TableFingerprint:
+def _described(shape: TableShape, rows: int, row_sum: int, columns: Mapping[str, int]) -> TableFingerprint:
     return TableFingerprint(
         oid=shape.oid,
         schema=shape.schema,
@@ -290,7 +232,7 @@ def _figures_of(shape: TableShape, rows: int, row_sum: int, columns: Mapping[str
 
 def unread_figures(shape: TableShape) -> TableFingerprint:
     """What the catalog tells of a table whose rows were not read: there are -1 of them."""
-    return _figures_of(shape, -1, 0, {})
+    return _described(shape, -1, 0, {})
 
 
 def _sequences(

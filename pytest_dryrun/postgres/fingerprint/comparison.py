@@ -12,7 +12,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
 import psycopg
-from psycopg import sql
 
 from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.model.values import Change, TableComparison
@@ -20,17 +19,12 @@ from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.postgres.fingerprint import Fingerprint, TableFingerprint, unread_figures
 from pytest_dryrun.postgres.fingerprint.descent import left_ancestors, reading_less
 from pytest_dryrun.postgres.fingerprint.examination import (
-    UNCHANGED,
     Connection,
     Sides,
-    Sums,
-    examine,
-    totals,
     values_in,
 )
-from pytest_dryrun.postgres.fingerprint.hashing import Hashes, hashes
-from pytest_dryrun.postgres.fingerprint.pairing import Pairing, pair, without
 from pytest_dryrun.postgres.fingerprint.shapes import TableShape, Unverified, read_shapes
+from pytest_dryrun.postgres.fingerprint.tables import compare_one, count, renamed, whole_member
 from pytest_dryrun.postgres.parallel import spread
 from pytest_dryrun.postgres.snapshot import join, reader, snapshot, unreadable
 
@@ -155,15 +149,7 @@ def _refuse_unread(unverified: Sequence[Unverified]) -> None:
 
 
 def _created(after: Connection, shape: TableShape) -> TableComparison:
-    return TableComparison(shape.table, None, _count(after, shape), Change.CREATED)
-
-
-def _count(connection: Connection, shape: TableShape) -> int:
-    try:
-        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(shape.source())).fetchone()
-    except psycopg.Error as error:
-        raise unreadable(shape.table, error) from error
-    return row[0] if row else 0
+    return TableComparison(shape.table, None, count(after, shape), Change.CREATED)
 
 
 def _table(sides: Sides, scene: _Scene, table: TableFingerprint) -> list[TableComparison]:
@@ -180,12 +166,12 @@ def _table(sides: Sides, scene: _Scene, table: TableFingerprint) -> list[TableCo
         )
     if new is None:
         # What a member of an extension held was not counted before.
-        rows = _count(sides.before, old) if table.rows < 0 else table.rows
+        rows = count(sides.before, old) if table.rows < 0 else table.rows
         found = TableComparison(table.table, rows, None, Change.DROPPED)
-    elif table.oid in scene.settled and not _whole_member(old):
-        found = TableComparison(table.table, table.rows, table.rows, Change.NONE, renamed_to=_renamed(table, new))
+    elif table.oid in scene.settled and not whole_member(old):
+        found = TableComparison(table.table, table.rows, table.rows, Change.NONE, renamed_to=renamed(table, new))
     else:
-        found = _compare(sides, table, old, new)
+        found = compare_one(sides, table, old, new)
     successor = scene.successor(table)
     if successor is not None:
         found = _replaced(sides, table, old, scene.new[successor], found)
@@ -193,73 +179,6 @@ def _table(sides: Sides, scene: _Scene, table: TableFingerprint) -> list[TableCo
         return [found]
     leaves, moved = _leaves(sides, scene, table, found)
     return [replace(found, moved={**found.moved, **moved}) if found.rows_lost else found, *leaves]
-
-
-def _whole_member(old: TableShape) -> bool:
-    """Whether more of a table is read here than what a dump carries of it, and was counted before."""
-    return bool(old.extension) and not old.condition
-
-
-def _renamed(table: TableFingerprint, new: TableShape) -> str | None:
-    return new.table if new.table != table.table else None
-
-
-def _compare(sides: Sides, table: TableFingerprint, old: TableShape, new: TableShape) -> TableComparison:
-    try:
-        pairing = pair(table, old, new, sides.before)
-        both, sums = _sums(sides, pairing)
-        filled = _filled(sides, pairing, sums)
-        if filled:
-            pairing = without(pairing, filled)
-            both, sums = _sums(sides, pairing)
-        verdict = UNCHANGED if sums[0] == sums[1] else examine(sides, pairing, both, sums)
-    except psycopg.Error as error:
-        raise unreadable(table.table, error) from error
-    rows_before, rows_after = sums[0][0], sums[1][0]
-    if rows_before != table.rows and not _whole_member(old):
-        raise TargetUnusable(
-            f"The copy of {table.table} holds {rows_before} rows; {table.rows} were counted in it before.",
-            "Somebody changed the copy since it was proved, so what became of the table's rows is not known.",
-            "Leave the disposable server alone and run again.",
-        )
-    return TableComparison(
-        table=table.table,
-        rows_before=rows_before,
-        rows_after=rows_after,
-        change=verdict.change,
-        columns_changed=verdict.columns,
-        keys=verdict.keys,
-        renamed_to=_renamed(table, new),
-        not_verified=pairing.not_verified,
-        rows_lost=verdict.rows_lost,
-        rows_changed=verdict.rows_changed,
-        values_changed=verdict.values_changed,
-        samples=verdict.samples,
-        filled=filled,
-    )
-
-
-def _sums(sides: Sides, pairing: Pairing) -> tuple[tuple[Hashes, Hashes], tuple[Sums, Sums]]:
-    before, after = (hashes(*pairing.side(number), "semantic") for number in (0, 1))
-    return (before, after), (
-        totals(sides.before, before, pairing.before),
-        totals(sides.after, after, pairing.after),
-    )
-
-
-def _filled(sides: Sides, pairing: Pairing, sums: tuple[Sums, Sums]) -> dict[str, int]:
-    """The columns that were NULL in every row and are not now, with their values."""
-    unequal = zip(pairing.names, pairing.now, sums[0][2:], sums[1][2:], strict=True)
-    # The sum of no hashes is 0; that of a few may be.
-    likely = [(name, now) for name, now, before, after in unequal if before == 0 != after]
-    if not likely or not sums[0][0]:
-        return {}
-    held = values_in(sides.before, pairing.before, [name for name, _ in likely])
-    empty = [names for names, count in zip(likely, held, strict=True) if count == 0]
-    if not empty:
-        return {}
-    counts = values_in(sides.after, pairing.after, [now for _, now in empty])
-    return {name: count for (name, _), count in zip(empty, counts, strict=True)}
 
 
 def _replaced(
@@ -272,7 +191,7 @@ def _replaced(
     there = {column.name: column.attnum for column in successor.columns}
     attnums = {name: there[name] for name in table.attnums if name in there}
     gone = [name for name in table.attnums if name not in there]
-    found = _compare(sides, replace(table, attnums=attnums), old, successor)
+    found = compare_one(sides, replace(table, attnums=attnums), old, successor)
     try:
         held = values_in(sides.before, old, gone) if gone else ()
     except psycopg.Error as error:
@@ -305,17 +224,17 @@ def _leaves(
             old = scene.old.get((leaf.schema, leaf.name))
             item = TableComparison(leaf.table, leaf.rows, leaf.rows, Change.NONE)
             if leaf.oid not in scene.settled and old is not None:
-                item = _compare(sides, leaf, old, new)
+                item = compare_one(sides, leaf, old, new)
             stands = (scene.new.get(new.root or 0) or new).table
             item = replace(item, renamed_to=stands if stands != leaf.table else None)
             if item.change in {Change.NONE, Change.ROWS_ADDED} and not item.not_verified:
                 moved[stands] = moved.get(stands, 0) + leaf.rows
         else:
-            rows = leaf.rows if leaf.oid in scene.settled else _count(sides.after, new)
+            rows = leaf.rows if leaf.oid in scene.settled else count(sides.after, new)
             if rows == leaf.rows:
                 continue
             fewer = Change.ROWS_LOST if whole.rows_lost else Change.NONE
             change = Change.ROWS_ADDED if rows > leaf.rows else fewer
-            item = TableComparison(leaf.table, leaf.rows, rows, change, renamed_to=_renamed(leaf, new))
+            item = TableComparison(leaf.table, leaf.rows, rows, change, renamed_to=renamed(leaf, new))
         found.append(replace(item, part_of=table.table))
     return found, moved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -145,7 +145,15 @@ class TableShape:
         columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in self.columns)
         parts = [sql.SQL("SELECT {} FROM ONLY {}").format(columns, leaf) for leaf in self.local]
         none = sql.SQL("SELECT {} FROM {} WHERE false").format(columns, named)
-        return sql.SQL("({}) AS leaves").format(sql.SQL(" UNION ALL ").join(parts) if parts else none)
+        return sql.SQL("({}) AS leaves").format(_union(parts or [none]))
+
+
+def _union(selects: Sequence[sql.Composable]) -> sql.Composable:
+    """All rows of some queries, by halves: the server reads a row of UNIONs by recursion."""
+    if len(selects) == 1:
+        return selects[0]
+    half = len(selects) // 2
+    return sql.SQL("({}) UNION ALL ({})").format(_union(selects[:half]), _union(selects[half:]))
 
 
 @dataclass(frozen=True, slots=True)

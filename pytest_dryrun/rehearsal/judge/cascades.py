@@ -31,6 +31,15 @@ SELECT format('%%I.%%I', n.nspname, c.relname)
 FROM above a JOIN pg_class c ON c.oid = a.parent JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE a.oid = to_regclass(%s)
 """
+# Every partition of a table, however far down.
+_PARTITIONS = """
+WITH RECURSIVE below (oid) AS (
+    SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(%s)
+    UNION SELECT i.inhrelid FROM below b JOIN pg_inherits i ON i.inhparent = b.oid
+)
+SELECT format('%%I.%%I', n.nspname, c.relname)
+FROM below b JOIN pg_class c ON c.oid = b.oid AND c.relispartition JOIN pg_namespace n ON n.oid = c.relnamespace
+"""
 _SETS = ("n", "d")
 
 
@@ -107,11 +116,12 @@ def _writes(scene: Scene, table: str, verb: str) -> list[Write]:
 
 
 def names_of(scene: Scene, table: str) -> list[str]:
-    """What statements may call a table: its name before and now, and those of its partitions that differ."""
+    """What statements may call a table: its name before and now, and those of its partitions."""
     names = [table]
     for item in scene.tables:
         if table in (item.table, item.part_of):
             names += [item.table, *filter(None, (item.renamed_to,))]
+    names += [row[0] for row in scene.template.execute(_PARTITIONS, (table,)).fetchall()]
     return list(dict.fromkeys(names))
 
 

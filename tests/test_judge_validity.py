@@ -45,6 +45,7 @@ NULLS = "UPDATE pg_attribute SET attnotnull = true WHERE attrelid = '{}'::regcla
         pytest.param("ALTER TABLE device ADD CONSTRAINT c CHECK (id > 0) NO INHERIT NOT VALID;", [("constraint-not-valid", I, 0)], id="not inherited"),
         pytest.param("ALTER TABLE clock ADD CONSTRAINT c CHECK (price > 50) NOT VALID;" + STAMP.format("c"), [("constraint-violated", B, 5)], id="check stamped valid"),
         pytest.param("ALTER TABLE clock ADD CONSTRAINT c FOREIGN KEY (maker_id) REFERENCES maker NOT VALID;" + STAMP.format("c"), [("constraint-violated", B, 6)], id="foreign key stamped valid"),
+        pytest.param("ALTER TABLE tick ADD CONSTRAINT c CHECK (at < 12) NOT VALID;" + STAMP.format("c"), [("constraint-violated", B, 4)], id="check stamped valid on a partitioned table"),
         pytest.param(STAMP.format("loose"), [("constraint-violated", B, 1)], id="an old one stamped valid"),
         pytest.param("UPDATE pg_constraint SET convalidated = false WHERE conname = 'was';", [("constraint-not-valid", I, 0)], id="made not valid"),
         pytest.param(NULLS.format("clock", "mark"), [("constraint-violated", B, 5)], id="NOT NULL stamped"),

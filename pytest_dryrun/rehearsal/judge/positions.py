@@ -19,7 +19,8 @@ _RANGES = {"int2": 2**15, "int4": 2**31, "int8": 2**63}
 _SEQUENCES = """
 SELECT s.seqrelid::int8, format('%I.%I', n.nspname, c.relname),
        CASE WHEN has_sequence_privilege(c.oid, 'SELECT, USAGE') THEN pg_sequence_last_value(c.oid) END,
-       has_sequence_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'), s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcycle
+       has_sequence_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'),
+       s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcycle
   FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'pytest_dryrun')"""
 

@@ -146,7 +146,8 @@ def _send_each(
             with _watched(observer, migration, rest), _named(session, migration, rest):
                 session.script(rest.sql)
             return _disagrees(migration)
-        if observer is not None and session.idle and same_in_transaction(statement):
+        alone = observer is not None and session.idle and same_in_transaction(statement)
+        if observer is not None and alone and not observer.follows(migration.name, statement):
             _send_alone(session, migration, observer, statement)
         else:
             with _watched(observer, migration, statement), _named(session, migration, statement):

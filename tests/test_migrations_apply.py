@@ -36,6 +36,12 @@ class Watcher:
         """Note the database."""
         self.events.append(("connected", connection.info.dbname))
 
+    def follows(self, migration: str, statement: Statement) -> bool:
+        """Look at each."""
+        assert migration
+        assert statement
+        return False
+
     def before(self, migration: str, statement: Statement, *, alone: bool = False) -> None:
         """Note what begins, and what a transaction was begun for."""
         assert migration

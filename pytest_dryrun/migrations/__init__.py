@@ -56,6 +56,10 @@ class Observer(Protocol):
         """
         ...
 
+    def follows(self, migration: str, statement: Statement) -> bool:
+        """Whether the statement is one more of a run of its like, at which nobody looks singly."""
+        ...
+
     def before(self, migration: str, statement: Statement, *, alone: bool = False) -> None:
         """The statement is sent next; `alone` in a transaction that was begun for it and ends after `after`.
 

@@ -12,11 +12,17 @@ from pytest_dryrun.migrations import Observer
 from pytest_dryrun.migrations.migrating import LimitReached, QueryFailed, Session
 from pytest_dryrun.model.errors import MigrationFailed
 from pytest_dryrun.model.scripts import Migration, Statement
-from pytest_dryrun.sql.statements import has_transaction_control, same_in_transaction
+from pytest_dryrun.sql.statements import (
+    has_transaction_control,
+    rolls_back_to,
+    same_in_transaction,
+    steppable,
+)
 
 _UNDONE = "Postgres undid everything this migration had done."
 # active_sql_transaction (CONCURRENTLY, VACUUM), invalid_transaction_termination (a COMMIT inside a DO block).
 _REFUSED_IN_TRANSACTION = frozenset({"25001", "2D000"})
+_BEGINS = frozenset({"BEGIN", "START TRANSACTION"})
 _UNSURE = "What it committed before it failed is still there."
 
 
@@ -38,13 +44,42 @@ def step_whole(session: Session, migration: Migration, observer: Observer) -> st
     Where that would not come to the same, or the server disagrees with the cut, the script is sent whole; returns a
     warning in the latter case.
     """
-    if len(migration.statements) > 1 and not has_transaction_control(migration.statements):
-        if cut_holds(session, migration):
-            in_transaction(session, migration, observer)
-            return ""
+    control = has_transaction_control(migration.statements)
+    if len(migration.statements) < 2 or (control and not steppable(migration.statements)):
+        return send_whole(session, migration, observer)
+    if not cut_holds(session, migration):
         send_whole(session, migration, observer)
         return _disagrees(migration)
-    return send_whole(session, migration, observer)
+    if control:
+        with _telling(session, migration, _UNSURE):
+            _step_blocks(session, migration, observer)
+            _closed(session, migration)
+    else:
+        in_transaction(session, migration, observer)
+    return ""
+
+
+def _step_blocks(session: Session, migration: Migration, observer: Observer) -> None:
+    """Do what one simple query with BEGIN and COMMIT inside does: between those, statements share a transaction too.
+
+    PostgreSQL manual, "Multiple Statements in a Simple Query": a BEGIN takes what ran before it into its transaction.
+    """
+    explicit = False
+    for statement in migration.statements:
+        begins = statement.tag in _BEGINS
+        ends = statement.tag in {"COMMIT", "ROLLBACK"} and not rolls_back_to(statement)
+        with _named(session, migration, statement):
+            if session.idle and not begins and not ends:
+                session.script("BEGIN")
+                explicit = False
+            with _watched(observer, migration, statement):
+                if not (begins and session.in_transaction and not explicit):
+                    session.script(statement.sql)
+        explicit = (explicit or begins) and not ends
+    observer.ended(migration.name)
+    if session.in_transaction and not explicit:
+        with _named(session, migration, Statement("COMMIT", 0, "COMMIT")):
+            session.script("COMMIT")
 
 
 def cut_holds(session: Session, migration: Migration) -> bool:
@@ -111,7 +146,8 @@ def _send_each(
             with _watched(observer, migration, rest), _named(session, migration, rest):
                 session.script(rest.sql)
             return _disagrees(migration)
-        if observer is not None and session.idle and same_in_transaction(statement):
+        alone = observer is not None and session.idle and same_in_transaction(statement)
+        if observer is not None and alone and not observer.follows(migration.name, statement):
             _send_alone(session, migration, observer, statement)
         else:
             with _watched(observer, migration, statement), _named(session, migration, statement):
@@ -219,9 +255,7 @@ def _closed(session: Session, migration: Migration) -> None:
         "What it did since that BEGIN was rolled back; it is not recorded as applied.",
         "End the transaction in the script, or remove the BEGIN.",
         migration=migration.name,
-        line=next(
-            (each.line for each in reversed(migration.statements) if each.tag in {"BEGIN", "START TRANSACTION"}), None
-        ),
+        line=next((each.line for each in reversed(migration.statements) if each.tag in _BEGINS), None),
     )
 
 

@@ -61,6 +61,9 @@ _SAME_IN_TRANSACTION = {
     "INSERT", "UPDATE", "DELETE", "MERGE", "DO", "CALL", "EXECUTE", "ANALYZE", "IMPORT", "SECURITY",
     "REASSIGN", "EXPLAIN",
 }  # fmt: skip
+_TO = re.compile(r"\bTO\b", re.IGNORECASE)
+_CHAIN = re.compile(r"(?:COMMIT|END|ROLLBACK|ABORT)\b.*\bCHAIN\b", re.IGNORECASE | re.DOTALL)
+_PLAIN_BEGIN = re.compile(r"(?:BEGIN(?:\s+(?:WORK|TRANSACTION))?|START\s+TRANSACTION)", re.IGNORECASE)
 _ENDS_TRANSACTION = re.compile(r"\b(COMMIT|ROLLBACK)\b", re.IGNORECASE)
 _CONCURRENT_TAGS = {"CREATE INDEX", "DROP INDEX", "REINDEX", "ALTER TABLE"}
 
@@ -115,6 +118,36 @@ def refuses_transaction(statement: Statement) -> bool:
     return "CONCURRENTLY" in words[:4] or (
         statement.tag == "REINDEX" and {"DATABASE", "SYSTEM", "SCHEMA"} & set(words[:4]) != set()
     )
+
+
+def rolls_back_to(statement: Statement) -> bool:
+    """Tell whether this ROLLBACK leads to a savepoint, so that its transaction goes on."""
+    return statement.tag == "ROLLBACK" and _TO.search(statement.sql) is not None
+
+
+def steppable(statements: Sequence[Statement]) -> bool:
+    """Tell whether a script that is sent whole comes to the same when its transactions are begun one after another.
+
+    Not so with savepoints outside BEGIN, which such a script may not use, and with BEGIN's options after other work.
+    """
+    explicit, worked = False, False
+    for statement in statements:
+        within = statement.tag in {"SAVEPOINT", "RELEASE"} or rolls_back_to(statement)
+        if within and not explicit:
+            return False
+        if statement.tag in {"PREPARE TRANSACTION", "COMMIT PREPARED", "ROLLBACK PREPARED"} or _CHAIN.match(
+            statement.sql
+        ):
+            return False
+        if statement.tag in {"BEGIN", "START TRANSACTION"}:
+            if worked and _PLAIN_BEGIN.fullmatch(statement.sql) is None:
+                return False
+            explicit = True
+        elif statement.tag in {"COMMIT", "ROLLBACK"} and not within:
+            explicit, worked = False, False
+        else:
+            worked = True
+    return True
 
 
 def same_in_transaction(statement: Statement) -> bool:

@@ -182,9 +182,13 @@ class Recorder:
         if not connection.autocommit:
             connection.rollback()
 
+    def follows(self, migration: str, statement: Statement) -> bool:
+        """Whether the statement goes on with a run of DML of one shape."""
+        return self._open is not None and self._open.goes_on(migration, statement)
+
     def before(self, migration: str, statement: Statement, *, alone: bool = False) -> None:
         """Open the statement's window, or go on with that of a run of one shape."""
-        if self._open is not None and self._open.goes_on(migration, statement):
+        if self.follows(migration, statement):
             return
         with self._lost_means(migration, statement):
             self._close()

@@ -14,7 +14,7 @@ from pytest_dryrun.rehearsal.observe.looking import Inside
 Event = Mapping[str, Any]
 
 # A statement of a run that took longer may have read much, and is looked at like the first one.
-_QUICK_MS = 5.0
+_QUICK_MS = 20.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,10 +105,17 @@ class MigrationsTable(Table):
 
     tool: Literal["prisma", "sql"] = "prisma"
     directory: PathText = "prisma/migrations"
+    history_schema: str = Field(default="", alias="schema")  # pydantic's models have a method of that name
     deploy: str = "native"
     status: str = ""
     prisma_version: str = ""
     timeout_s: Positive = 600
+
+    @model_validator(mode="after")
+    def _whose_history(self) -> Self:
+        if self.history_schema and self.tool == "sql":
+            raise ValueError("`schema` is where another tool keeps its history; that of `sql` is in public")
+        return self
 
     @property
     def by_prisma_cli(self) -> bool:

@@ -211,7 +211,7 @@ def _allowed(location: Sequence[Any]) -> list[str]:
         if field is None:
             continue
         model = {"targets": Target, "waivers": WaiverTable}.get(str(part)) or _model(field.annotation)
-    return list(getattr(model, "model_fields", {}))
+    return [field.alias or name for name, field in getattr(model, "model_fields", {}).items()]
 
 
 def _model(annotation: Any) -> Any:

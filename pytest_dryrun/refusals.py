@@ -8,7 +8,7 @@ from functools import partial
 from pytest_dryrun.config import Target
 from pytest_dryrun.model.errors import ConfigurationError
 from pytest_dryrun.probes import supervisor
-from pytest_dryrun.probes.smoke import argv_of
+from pytest_dryrun.probes.smoke import PYTHON, argv_of
 
 
 def refuse(name: str, target: Target) -> None:
@@ -53,6 +53,12 @@ def _command_problems(target: Target) -> Iterator[str]:
         "p0.command": target.p0.command,
         "rollback.restart": target.rollback.restart,
     }
+    for key, command in {**commands, "api.status": target.api.status}.items():
+        if PYTHON in command and target.role != "local":
+            yield (
+                f"{key}: {PYTHON} is the interpreter that runs pytest here, and {command!r} runs on the host"
+                " (name the host's own interpreter)"
+            )
     checks: list[Callable[[], object]] = [
         partial(argv_of, command, key) for key, command in commands.items() if command
     ]

@@ -125,7 +125,7 @@ class StagingAccess(DryRun, ABC):
             beside.administration(conninfo)
         self._guard = holding.hold(conninfo)
         self.closing(self._guard.close)
-        self.schema = url.schema
+        self.schema = url.prisma.get("schema") or self.schema
         left = host_journal.left(host, self._backups, self.name, host_journal.spelled(identity))
         for run_id, told in left.runs.items():
             still_running.refuse_unfinished(host, run_id, told)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from pytest_dryrun import refusals, workspace
 from pytest_dryrun.config import Target
@@ -14,7 +15,7 @@ from pytest_dryrun.hosts import Host
 from pytest_dryrun.hosts.output import last_words
 from pytest_dryrun.journal import Journal
 from pytest_dryrun.migrations import Migrations, Status
-from pytest_dryrun.migrations.command import CommandMigrations
+from pytest_dryrun.migrations.command import CommandMigrations, with_parameters
 from pytest_dryrun.migrations.prisma import PrismaMigrations
 from pytest_dryrun.migrations.sql_folder import SqlFolder
 from pytest_dryrun.model.errors import CommandFailed, ConfigurationError
@@ -51,7 +52,7 @@ class Survey(Journal, ABC):
     """Where the target's own commands run."""
     root: Path
     """The application's files, as they can be read from here."""
-    schema = "public"
+    schema: str
     """Where Prisma keeps its history."""
 
     def __init__(
@@ -72,6 +73,7 @@ class Survey(Journal, ABC):
         refusals.refuse(name, target)
         self.name = name
         self.target = target
+        self.schema = target.migrations.history_schema or "public"
         self.loaded = loaded
         self.specs = tuple(specs)
         self.run_id = run_id
@@ -167,8 +169,15 @@ class Survey(Journal, ABC):
             self.host,
             self.directory_there,
             url=self.database().tool_url,
+            parameters=self._parameters,
             env=still_running.marking(self.run_id),
         )
+
+    @property
+    def _parameters(self) -> str:
+        """What Prisma's CLI has to find in a local target's URL besides the database."""
+        named = self.target.migrations.history_schema if self.target.migrations.by_prisma_cli else ""
+        return f"schema={quote(named, safe='')}" if named and not self.database().tool_url else ""
 
     def version_differences(self) -> list[Finding]:
         """A warning where copies run on another major version than the target."""
@@ -234,7 +243,7 @@ class Survey(Journal, ABC):
         database = self.database()
         # On a local target's machine it is reached as from here, wherever its server's own programs run.
         way = database.tool_conninfo if database.tool_url else database.conninfo
-        environment = {"DATABASE_URL": database.tool_url or database.conninfo.url()}
+        environment = {"DATABASE_URL": database.tool_url or with_parameters(database.conninfo.url(), self._parameters)}
         return StatusCommand(
             command,
             self.host,
@@ -258,7 +267,7 @@ class Survey(Journal, ABC):
             settings.directory,
             host=self.host,
             cwd=self.directory_there,
-            environment={"DATABASE_URL": self.database().url_there},
+            environment={"DATABASE_URL": with_parameters(self.database().url_there, self._parameters)},
             timeout_s=settings.timeout_s,
         )
 

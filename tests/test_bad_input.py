@@ -73,6 +73,15 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             ["cannot be run: smoke.command: ", "; p0.command: ", "nothing tells which database it leads to"],
         ),
         (
+            lambda text: (
+                text.replace('role = "local"', 'role = "staging"').partition("[targets.local.postgres]")[0]
+                + '[targets.local.ssh]\nhost = "h"\nuser = "u"\n[targets.local.backup]\ndirectory = "/b"\n'
+                + '[targets.local.smoke]\ncommand = "{python} smoke.py"\n'
+            ),
+            (),
+            ["cannot be run: smoke.command: {python} is the interpreter that runs pytest here", "runs on the host"],
+        ),
+        (
             lambda text: text.replace('role = "local"', 'role = "production"').partition("[targets.local.postgres]")[0],
             (),
             ['has role = "production", which is never run', "Nothing was run and nothing was touched."],
@@ -86,6 +95,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         "no TOML",
         "staging without SSH",
         "commands that cannot be run",
+        "our interpreter on another host",
         "production",
     ],
 )

@@ -143,3 +143,9 @@ def test_a_clipped_text_holds_whole_words_only(text, length):
 def test_a_secret_at_the_cut_goes_as_a_whole():
     """A connection URL that reaches over the limit is left out."""
     assert smoke.clip("see postgresql://app:hunter2@db/x", 25) == "see ..."
+
+
+def test_python_in_a_command_is_the_interpreter_that_runs_us():
+    """Whatever PATH says; every other brace stays."""
+    expected = [sys.executable, "api.py", "--port", "{port}", f"--with={sys.executable}"]
+    assert expected == smoke.argv_of("{python} api.py --port {port} --with={python}", "api.start")

@@ -21,7 +21,7 @@ _TAIL_LINES = 20
 class CommandMigrations:
     """Folder and status of `inner`, applied by running `argv` in `cwd` on `host` with DATABASE_URL set, and `env`.
 
-    `url` is how the host reaches the target, where that is not as we reach it.
+    `url` is how the host reaches the target, where that is not as we reach it; where it is, `parameters` are added.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class CommandMigrations:
         cwd: str,
         *,
         url: str = "",
+        parameters: str = "",
         env: Mapping[str, str] = NONE,
     ) -> None:
         self._inner = inner
@@ -39,6 +40,7 @@ class CommandMigrations:
         self._host = host
         self._cwd = cwd
         self._url = url
+        self._parameters = parameters
         self._env = env
 
     @property
@@ -75,7 +77,7 @@ class CommandMigrations:
         before = self._applied(conninfo)
         began = time.perf_counter()
         try:
-            env = {**self._env, "DATABASE_URL": self._url or conninfo.url()}
+            env = {**self._env, "DATABASE_URL": self._url or with_parameters(conninfo.url(), self._parameters)}
             completed = self._host.run(self._argv, timeout_s=timeout_s, env=env, cwd=self._cwd)
         except CommandFailed as error:
             raise MigrationFailed(
@@ -112,6 +114,11 @@ class CommandMigrations:
             means,
             f"Its last output:\n{tail}",
         )
+
+
+def with_parameters(url: str, parameters: str) -> str:
+    """A URL with parameters that its program knows, and libpq need not."""
+    return url + ("&" if "?" in url else "?") * bool(parameters) + parameters
 
 
 def _redacted(conninfo: Conninfo, text: str) -> str:

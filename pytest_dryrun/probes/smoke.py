@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Mapping
 
 from pytest_dryrun.hosts import Completed, Host
@@ -13,6 +14,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 _OPERATOR = re.compile(r"[|&;<>]+")
 _TAIL_LINES = 20
+PYTHON = "{python}"
 _LINE_LENGTH = 300
 
 # What runners say that end with status 0 although no test ran: mocha with a --grep that matches nothing, node:test,
@@ -27,6 +29,8 @@ _SOMETHING_RAN = re.compile(r"\b[1-9]\d* pass(?:ing|ed)\b|^(?:#|\u2139) (?:tests
 
 def argv_of(command: str, key: str) -> list[str]:
     """Split a configured command as a POSIX shell would; `key` is its place in `dryrun.toml`.
+
+    `{python}` in a word is the interpreter that runs us, whatever PATH says: what it runs is installed beside pytest.
 
     No shell runs it, so an unquoted `&&`, `|`, `;`, `>` or the like would become an argument and
     `true && test` a success that tested nothing: refused. Raises ConfigurationError.
@@ -49,7 +53,7 @@ def argv_of(command: str, key: str) -> list[str]:
             "The operator and all behind it would be handed to the first program as arguments; nothing was run.",
             f"Put the line into a script, or write it as sh -c {shlex.quote(command)}",
         )
-    return words
+    return [word.replace(PYTHON, sys.executable) for word in words]
 
 
 def plain(text: str) -> str:

@@ -16,6 +16,7 @@ from test_catalog_restore import RICH
 from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog.claims import Claims, claims
+from pytest_dryrun.postgres.catalog.cluster import read_cluster
 from pytest_dryrun.postgres.catalog.rows import differing_rows
 from pytest_dryrun.postgres.connection import Conninfo
 
@@ -88,6 +89,7 @@ TOLD = {
     "language's owner": ("ALTER LANGUAGE plpgsql OWNER TO librarian", "object-changed", W, "owner: postgres -> librarian"),
     "tie to an extension": ("ALTER INDEX course_owner_idx DEPENDS ON EXTENSION citext", "object-changed", W, "DEPENDS ON EXTENSION is new (extension citext)"),
     "wrapper's function": ("ALTER FOREIGN DATA WRAPPER checked_one NO VALIDATOR", "object-changed", W, "VALIDATOR: pg_catalog.postgresql_fdw_validator"),
+    "materialized view's column beside its owner": ("ALTER MATERIALIZED VIEW counted OWNER TO librarian; ALTER MATERIALIZED VIEW counted ALTER n SET STATISTICS 7", "object-changed", W, "SET STATISTICS"),
     "materialized view's column": ("ALTER MATERIALIZED VIEW counted ALTER n SET (n_distinct = 9)", "object-changed", W, "none -> {n_distinct=9}"),
     "trigger of one partition": ("ALTER TABLE shelf_1 DISABLE TRIGGER shelf_guard", "trigger-disabled", W, "Trigger shelf_guard on public.shelf_1 was enabled and is disabled"),
     "trigger for replicas": ("ALTER TABLE shelf ENABLE REPLICA TRIGGER shelf_guard", "trigger-disabled", W, "Trigger shelf_guard on public.shelf"),
@@ -211,6 +213,10 @@ def test_findings_name_their_object_and_their_place(stage: CatalogStage):
     """A waiver can name the object; relations stand as tables, everything else as objects."""
     (one,) = stage.told("SELECT 1;\nALTER TYPE coin SET (SEND = NONE)")
     assert ("20260101_change", 2, None, "public.coin") == (one.migration, one.line, one.table, one.object)
+    assert ("public.coin_send(public.coin)", "none") == (
+        one.evidence["before"]["typsend"],
+        one.evidence["after"]["typsend"],
+    )
     (two,) = stage.told("GRANT SELECT ON pg_catalog.pg_authid TO PUBLIC")
     assert ("pg_catalog.pg_authid", None) == (two.table, two.object)
     (three,) = stage.told(OWN_DATABASE.format("ALTER DATABASE %I CONNECTION LIMIT 1"))
@@ -248,6 +254,19 @@ def test_what_no_line_claims_is_a_blocker(stage: CatalogStage, catalog, column, 
     assert {B} == {item.severity for item in found}
     assert {catalog} == {item.evidence["catalog"] for item in found}
     assert all("No judge knows what that means" in item.message for item in found)
+
+
+def test_a_password_that_no_line_claims_is_not_shown(stage: CatalogStage):
+    """A column that the list does not know may hold a secret: only that it changed is told, not even its digest."""
+    rest = Claims(tuple(line for line in claims().lines if line.column != "rolpassword"))
+    fresh = replace(stage, shared=read_cluster(stage.copy, rest))
+    with stage.copy.transaction(force_rollback=True):
+        stage.copy.execute("ALTER ROLE librarian PASSWORD 'planted-third'")
+        found = [item for item in fresh.closed("", known=rest) if item.rule == "unjudged-change"]
+    assert 1 == len(found)
+    assert "is not what it was" in found[0].message
+    assert not {"before", "after"} & found[0].evidence.keys()
+    assert "SCRAM" not in f"{found[0]}"
 
 
 def test_two_lines_that_claim_the_same_claim_nothing(stage: CatalogStage):

@@ -31,6 +31,7 @@ def test_the_wheel_carries_checks_templates_and_types(wheel):
     for expected in (
         "pytest_dryrun/checks/test_01_environment.py",
         "pytest_dryrun/checks/test_10_documentation.py",
+        "pytest_dryrun/postgres/catalog/claims.tsv",
         "pytest_dryrun/py.typed",
     ):
         assert expected in names

@@ -293,8 +293,6 @@ def _judged(
 
 def _balanced(judged: Rehearsal, scene: Scene, shared: Cluster) -> Rehearsal:
     """Close the ledger over what the judges have found: what nobody lists or reports is reported now."""
-    if judged.failures:
-        return judged
     reported = (*judged.destructive, *judged.foreign_keys, *judged.safe_defaults, *judged.indexes)
     rest = balance(scene, shared, read_cluster(scene.copy), reported)
     return replace(judged, destructive=(*judged.destructive, *rest))

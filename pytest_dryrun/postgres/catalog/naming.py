@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
+from psycopg import pq
 
 from pytest_dryrun.postgres.catalog.addresses import COMMENT, Address, number
 from pytest_dryrun.postgres.catalog.rows import Row
@@ -84,8 +86,9 @@ class Naming:
         return flat if len(flat) <= SHORT else flat[: SHORT - 3] + "..."
 
     def _ask(self, query: LiteralString, *values: object) -> tuple[Any, ...] | None:
+        idle = self.connection.info.transaction_status is pq.TransactionStatus.IDLE
         try:
-            with self.connection.transaction():
+            with nullcontext() if idle else self.connection.transaction():
                 return self.connection.execute(query, values).fetchone()
         except psycopg.Error:
             # An object whose catalog rows contradict each other has no name; it is reported by its numbers.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -135,7 +136,8 @@ def differing_rows(
         if not table.shared and not set(table.columns) <= set(left_out.get(table.name, ()))
     ]
     with reading(before), reading(after):
-        sums = [_sums(connection, tables, left_out) for connection in (before, after)]
+        with ThreadPoolExecutor(2) as both:
+            sums = list(both.map(lambda connection: _sums(connection, tables, left_out), (before, after)))
         found: list[RowChange] = []
         for table, old, new in zip(tables, *sums, strict=True):
             groups = sorted({group for group, _ in old.items() ^ new.items()})

@@ -160,6 +160,7 @@ def _told(
         "event": first[0].event.value,
         "objects": [str(name) for name in few],
         "count": len(groups),
+        **_before_and_after(first, sides),
     }
     return Finding(
         rule,
@@ -174,6 +175,16 @@ def _told(
 
 
 _RELATIONS = ("table", "view", "materialized view", "foreign table", "sequence")
+
+
+def _before_and_after(items: Sequence[Difference], sides: Sides) -> dict[str, dict[str, str]]:
+    """The values of the first object before and after, for programs; secrets are left out."""
+    shown = [item for item in items if item.column != WHOLE_ROW and not _is_secret(item)]
+    return {
+        end: {item.column: side.value(item.row.table, item.column, _raw(item)[place]) for item in shown}
+        for place, (end, side) in enumerate(zip(("before", "after"), sides, strict=True))
+        if shown
+    }
 
 
 def _last(identity: str) -> str:
@@ -195,9 +206,17 @@ def _what(items: Sequence[Difference], sides: Sides, tables: Mapping[str, System
     return f" {'are' if several else 'is'} {came}"
 
 
+# A column of these that no line of the list knows may hold a password.
+_GUARDED = frozenset({"pg_authid", "pg_foreign_server", "pg_subscription", "pg_user_mapping"})
+
+
+def _is_secret(item: Difference) -> bool:
+    return item.claim.secret if item.claim else item.row.table in _GUARDED
+
+
 def _value(item: Difference, sides: Sides, table: SystemTable) -> str:
     words = item.claim.words if item.claim else f"{item.row.table}.{item.column}"
-    if item.claim and item.claim.secret:
+    if _is_secret(item):
         return f"{words} is not what it was"
     if item.column in table.trees:
         return f"{words} is another expression"

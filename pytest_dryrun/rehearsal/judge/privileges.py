@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -61,6 +61,7 @@ class Grants:
 
     connection: psycopg.Connection[Any]
     roles: Mapping[int, str]
+    defaults: dict[tuple[str, str | None], list[str]] = field(default_factory=dict, init=False)
 
     def rights(self, table: str, row: Row, other: Row | None = None) -> Rights:
         """Grantee and right for each right in a row; what no list says is the default.
@@ -72,16 +73,19 @@ class Grants:
         if table == "pg_class" and row["relkind"] == "S":
             letter = "s"
         written = next((value for name, value in row.items() if name.endswith("acl")), None)
-        if written is None and letter:
-            lines = [line for (line,) in self.connection.execute(_UNWRITTEN, (letter, row[owner])).fetchall()]
-        else:
-            lines = [written or ""]
+        lines = self._unwritten(letter, row[owner]) if written is None and letter else [written or ""]
         owners = {side[owner] for side in (row, other or row)} if owner else set()
         return frozenset(
             (self._who(grantee, owners), right + (" WITH GRANT OPTION" if passed_on else ""))
             for line in lines
             for grantee, right, passed_on in _LINE.findall(line)
         )
+
+    def _unwritten(self, letter: str, owner: str | None) -> list[str]:
+        if (letter, owner) not in self.defaults:
+            rows = self.connection.execute(_UNWRITTEN, (letter, owner)).fetchall()
+            self.defaults[letter, owner] = [line for (line,) in rows]
+        return self.defaults[letter, owner]
 
     def _who(self, grantee: str, owners: Collection[str | None]) -> str:
         if grantee == "0":

@@ -49,7 +49,11 @@ def remade(
     """
     rows = [item for item in items if item.column == WHOLE_ROW and item.row.table in COMPARED]
     gone, come = (
-        {_key(item, side): item for item in rows if item.event is event and not books.is_dropped_or_made(item)}
+        {
+            key: item
+            for item in rows
+            if item.event is event and not books.is_dropped_or_made(item) and (key := _key(item, side))
+        }
         for event, side in ((Event.REMOVED, sides[0]), (Event.ADDED, sides[1]))
     )
     back = {books.identities.get(item.address) for item in come.values()} - {None}
@@ -61,10 +65,11 @@ def remade(
             yield _as_lost(item)
 
 
-def _key(item: Difference, side: Naming) -> _Key:
+def _key(item: Difference, side: Naming) -> _Key | None:
     row = item.row.row
     own = Address(item.row.table, number(row["oid"])) if row.get("oid") else item.address
-    return item.row.table, str(side.identify(own))
+    named = side.identify(own)
+    return (item.row.table, str(named)) if named else None
 
 
 def _as_lost(item: Difference) -> Difference:

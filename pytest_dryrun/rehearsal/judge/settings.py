@@ -147,8 +147,8 @@ def _database(change: RowChange, names: _Names, naming: Naming) -> Iterator[_Tol
             yield from _database_rights(Grants(naming.connection, names.roles), old, new, name)
         elif column == "datconnlimit":
             lower = number(two) >= 0 and (number(one) < 0 or number(two) < number(one))
-            limits = [f"{value} sessions" if number(value) >= 0 else "no limit" for value in (one, two)]
-            what = f"it took {limits[0]} and takes {limits[1]} at once"
+            limits = [f"{value}" if number(value) >= 0 else "any number" for value in (one, two)]
+            what = f"its connection limit was {limits[0]} and is {limits[1]}"
             yield _Told(whose, name, what, B if lower else I, ("connection", "limit"), before=one, after=two)
         elif column == "datallowconn":
             what = "nobody may connect to it any more" if two == "false" else "it may be connected to again"
@@ -217,7 +217,8 @@ def _role(change: RowChange, names: _Names, naming: Naming) -> Iterator[_Told]:
             yield _Told(whose, name, what, B if one is not None else I, (name,))
         elif column == "rolconnlimit":
             lower = number(two) >= 0 and (number(one) < 0 or number(two) < number(one))
-            what = f"its connection limit was {one} and is {two} (-1 is none)"
+            limits = [f"{value}" if number(value) >= 0 else "any number" for value in (one, two)]
+            what = f"its connection limit was {limits[0]} and is {limits[1]}"
             yield _Told(whose, name, what, B if lower else I, (name,), before=one, after=two)
         elif column == "rolvaliduntil":
             shorter = two is not None and two != "infinity" and (one is None or one == "infinity" or two < one)

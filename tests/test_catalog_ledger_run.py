@@ -1,0 +1,79 @@
+"""The catalog ledger in whole runs: what it finds decides, is waived by object, and nothing of ours shows up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from projects import CONFIGURATION, criterion, outcome, report, write
+
+pytestmark = pytest.mark.live
+
+LEDGER = {"unjudged-change", "object-changed", "privileges-changed", "trigger-disabled", "settings-changed"}
+LIMITED = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 50', current_database()); END $$;\n"
+WAIVED = """
+[[waivers]]
+rule = "settings-changed"
+object = "database"
+reason = "fifty are enough"
+approver = "the owner"
+expires = 2099-12-31
+"""
+ORDINARY = """
+SET lock_timeout = '2s';
+CREATE TABLE visit (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer_id bigint NOT NULL, note text);
+CREATE INDEX visit_customer ON visit (customer_id);
+CREATE VIEW visits AS SELECT customer_id, count(*) AS n FROM visit GROUP BY customer_id;
+CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER stamped BEFORE INSERT ON visit FOR EACH ROW EXECUTE FUNCTION stamp();
+CREATE TYPE channel AS ENUM ('web', 'shop');
+ALTER TABLE customer ADD COLUMN country text;
+COMMENT ON TABLE customer IS 'who buys';
+CREATE TEMPORARY TABLE aside AS SELECT id, note FROM visit;
+GRANT SELECT ON customer TO PUBLIC;
+"""
+
+
+@pytest.fixture(autouse=True)
+def _server(postgres: object) -> None:
+    """Skip by name where there are no server programs."""
+    del postgres
+
+
+def run(folder: Path) -> int:
+    """Run the checklist as a user does."""
+    argv = [sys.executable, "-m", "pytest", "--dryrun-target=local"]
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+    return subprocess.run(argv, cwd=folder, capture_output=True, timeout=180, check=False, env=inherited).returncode
+
+
+def found(folder: Path) -> list[tuple[str, str, str | None, bool]]:
+    """What the ledger has reported: rule, severity, object, waived."""
+    findings = report(folder)["findings"]
+    return [(one["rule"], one["severity"], one["object"], one["waived"]) for one in findings if one["rule"] in LEDGER]
+
+
+def test_settings_of_the_database_are_no_go(tmp_path):
+    """A limit on connections is felt by the running release at once."""
+    folder = write(tmp_path, pending=LIMITED)
+    assert 1 == run(folder)
+    assert [("settings-changed", "blocker", "database", False)] == found(folder)
+    assert "failed" == outcome(report(folder), "no-destructive-operations")[0]
+
+
+def test_what_the_ledger_reports_is_waived_by_its_object(tmp_path):
+    """The waiver names the database, and the run goes on."""
+    folder = write(tmp_path, pending=LIMITED, configuration=CONFIGURATION + WAIVED)
+    run(folder)
+    assert [("settings-changed", "blocker", "database", True)] == found(folder)
+    assert criterion(report(folder), "no-data-loss")["met"] is True
+
+
+def test_ordinary_work_and_the_plugin_itself_leave_nothing_to_report(tmp_path):
+    """The recorder, its settings and event triggers, temporary tables and the history are nobody's finding."""
+    folder = write(tmp_path, pending=ORDINARY)
+    assert 0 == run(folder)
+    assert [] == found(folder)

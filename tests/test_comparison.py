@@ -237,3 +237,123 @@ def test_a_missing_side_before_is_refused(database, migrated, copy):
     run(database, "DROP TABLE t")
     with pytest.raises(TargetUnusable, match=r"public\.t is missing from the database that should hold the rows"):
         compare(before, database, copy)
+
+
+def test_a_replaced_table_is_compared_under_its_name(migrated):
+    """By column name and the old key, whatever became of the old one: lost and changed are counted at once."""
+    found = migrated(
+        "CREATE TABLE t_new (n numeric(12,4), id bigint, v varchar(50))",
+        "INSERT INTO t_new SELECT n, id, CASE id WHEN 40 THEN 'other' ELSE v END FROM t WHERE id <> 17",
+        "DROP TABLE t",
+        "ALTER TABLE t_new RENAME TO t",
+    )
+    table = found["public.t"]
+    assert {"public.t", "public.keyless"} == set(found)
+    assert (True, Change.ROWS_LOST, 3000, 2999, ("id=17",)) == (
+        table.replaced,
+        table.change,
+        table.rows_before,
+        table.rows_after,
+        table.keys,
+    )
+    assert (1, 1, {"v": 1}, {"at": 3000}) == (
+        table.rows_lost,
+        table.rows_changed,
+        table.values_changed,
+        table.columns_gone,
+    )
+    assert [("id=40", "v", "v40", "other")] == [(s.key, s.column, s.before, s.after) for s in table.samples]
+
+
+def test_two_tables_that_changed_names_are_compared_by_name_too(database, migrated):
+    """Each is followed by its oid, and what stands under its name now is another one."""
+    run(database, "CREATE TABLE u (LIKE t INCLUDING ALL)", "INSERT INTO u SELECT * FROM t WHERE id < 2000")
+    found = migrated("ALTER TABLE t RENAME TO s", "ALTER TABLE u RENAME TO t")
+    assert (True, 1001, "public.s", {"public.s": 1001}) == (
+        found["public.t"].replaced,
+        found["public.t"].rows_lost,
+        found["public.t"].renamed_to,
+        found["public.t"].moved,
+    )
+    assert (False, Change.NONE, "public.t") == (
+        found["public.u"].replaced,
+        found["public.u"].change,
+        found["public.u"].renamed_to,
+    )
+
+
+def test_rows_leave_a_parent_with_its_child(database, migrated):
+    """However far up the parent is; the child that stayed takes nothing along."""
+    run(
+        database,
+        "CREATE TABLE top (a int)",
+        "CREATE TABLE middle () INHERITS (top)",
+        "CREATE TABLE low () INHERITS (middle)",
+        "CREATE TABLE stays () INHERITS (top)",
+        *(f"INSERT INTO {name} SELECT * FROM generate_series(1, 10) a" for name in ("top", "middle", "low", "stays")),
+    )
+    found = migrated("ALTER TABLE middle NO INHERIT top")
+    assert (Change.ROWS_LOST, 20, {"public.low": 10, "public.middle": 10}) == (
+        found["public.top"].change,
+        found["public.top"].rows_lost,
+        found["public.top"].moved,
+    )
+    assert Change.NONE == found["public.middle"].change
+
+
+@pytest.mark.parametrize(("first", "change", "filled"), [("NULL", Change.NONE, {"c": 50}), ("7", None, {})])
+def test_nulls_become_values(database, migrated, first, change, filled):
+    """A column that was NULL in every row has nothing to lose; one value among the NULLs makes it a change."""
+    run(database, f"ALTER TABLE keyless ADD c int; UPDATE keyless SET c = {first} WHERE a = 1")
+    result = migrated("UPDATE keyless SET c = 1")["public.keyless"]
+    assert (change or Change.CONTENT_CHANGED, filled) == (result.change, result.filled)
+
+
+def test_a_detached_partition_keeps_its_rows(database, migrated):
+    """They are lost to the whole and kept beside it; a partition of another server is left out, and nothing else."""
+    run(
+        database,
+        "CREATE EXTENSION file_fdw",
+        "CREATE SERVER disk FOREIGN DATA WRAPPER file_fdw",
+        "CREATE TABLE p (id int, k int) PARTITION BY LIST (k)",
+        "CREATE TABLE p_1 PARTITION OF p FOR VALUES IN (1)",
+        "CREATE TABLE p_2 PARTITION OF p FOR VALUES IN (2) PARTITION BY RANGE (id)",
+        "CREATE TABLE p_2_low PARTITION OF p_2 FOR VALUES FROM (0) TO (100)",
+        "CREATE FOREIGN TABLE p_3 PARTITION OF p FOR VALUES IN (3) SERVER disk OPTIONS (filename '/nowhere')",
+        "INSERT INTO p SELECT g, 1 + g % 2 FROM generate_series(1, 60) g",
+    )
+    found = migrated(
+        "ALTER TABLE p DETACH PARTITION p_2", "DELETE FROM p_1 WHERE id < 11", "ALTER TABLE p_2 RENAME TO q"
+    )
+    assert (Change.ROWS_LOST, 60, 25, 35, {"public.q": 30}) == (
+        found["public.p"].change,
+        found["public.p"].rows_before,
+        found["public.p"].rows_after,
+        found["public.p"].rows_lost,
+        found["public.p"].moved,
+    )
+
+
+@pytest.mark.parametrize("columns", [1000, 1600])
+def test_a_table_of_very_many_columns(database, migrated, columns):
+    """With a key and without one: read and compared without recursion by columns."""
+    declared = ", ".join(f"c{number} smallint" for number in range(2, columns))
+    run(
+        database,
+        f"CREATE TABLE w (c0 int, c1 int, {declared})",
+        f"CREATE TABLE k (c0 int PRIMARY KEY, c1 int NOT NULL, {declared})",
+        *(f"INSERT INTO {name} (c0, c1) SELECT g, g FROM generate_series(1, 50) g" for name in "wk"),
+    )
+    found = migrated(
+        "UPDATE w SET c1 = -1 WHERE c0 = 9", "UPDATE k SET c1 = -1 WHERE c0 = 9", "DELETE FROM k WHERE c0 = 8"
+    )
+    assert (Change.CONTENT_CHANGED, 1, {"c1": 1}) == (
+        found["public.w"].change,
+        found["public.w"].rows_changed,
+        found["public.w"].values_changed,
+    )
+    assert (Change.ROWS_LOST, ("c0=8",), {"c1": 1}) == (
+        found["public.k"].change,
+        found["public.k"].keys,
+        found["public.k"].values_changed,
+    )

@@ -239,6 +239,15 @@ def test_lock_before_long_work_of_its_transaction_grows() -> None:
     ]
 
 
+def test_only_what_reads_much_makes_a_stall_grow() -> None:
+    """A row found by its key under an earlier lock takes as long on a large table, a full read does not."""
+    stall = (Stall(USER, 300.0, 300.0),)
+    alter = observed("ALTER TABLE t ADD a int", command("ALTER TABLE", locks=(held(USER, AX),)), stalls=stall)
+    for rows, severity in ((1, Severity.INFO), (50_000, Severity.BLOCKER)):
+        looked = observed("UPDATE t SET a = 1 WHERE id = 2", read={USER: rows}, looked=True)
+        assert {severity} == {found.severity for found in verdict(alter, looked, scale=10).stalls}
+
+
 def test_copy_too_small_is_noted() -> None:
     """A finding on a table with few rows at scale says that its figures mean little."""
     assert (

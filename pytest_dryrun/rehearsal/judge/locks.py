@@ -8,38 +8,19 @@ from dataclasses import dataclass
 from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal.judge import advice
+from pytest_dryrun.rehearsal.judge.waiting import blocked, growing, reads_all
 from pytest_dryrun.rehearsal.judge.yardstick import (
-    BIG_TABLE_ROWS,
     TELLING_ROWS,
     Yardstick,
     milliseconds,
     those_waiting,
 )
-from pytest_dryrun.rehearsal.observe.events import UNREPORTED
 from pytest_dryrun.rehearsal.observe.expectations import Expectation, expect, resolve
 from pytest_dryrun.rehearsal.observe.observation import STOP_READERS, STOP_WRITERS, Command, Held, Observed
 from pytest_dryrun.rehearsal.observe.placement import place, text_lock_timeout_ms, unseen
+from pytest_dryrun.rehearsal.observe.unstepped import UNREPORTED
 
 _INDEX_COMMANDS = frozenset({"CREATE INDEX", "REINDEX"})
-# Statements that hold no more than they hold at once, however large the tables are.
-_CONSTANT_TIME = frozenset(
-    {
-        "SET",
-        "RESET",
-        "SHOW",
-        "BEGIN",
-        "START",
-        "COMMIT",
-        "END",
-        "ROLLBACK",
-        "SAVEPOINT",
-        "RELEASE",
-        "LOCK",
-        "COMMENT",
-        "GRANT",
-        "REVOKE",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +56,7 @@ def judge(
     safe: list[Finding] = []
     indexes: list[Finding] = []
     stalls: list[Finding] = []
-    grows = _grows(placed)
+    grows = growing(bench, placed)
     for position, one in enumerate(placed):
         where = Location(one.run.migration or None, one.run.line or None, one.run.sql)
         for command in one.commands:
@@ -92,7 +73,7 @@ def judge(
             safe.extend(finding for finding in by_words if finding.rule != "index-blocks-writes")
             indexes.extend(finding for finding in by_words if finding.rule == "index-blocks-writes")
         safe.extend(_queue(bench, where, one, migrations, lock_queue))
-        stalls.extend(_stalls(bench, where, one, grows=grows[position]))
+        stalls.extend(blocked(bench, where, one, grows=grows[position]))
     seen = {(finding.rule, finding.table) for finding in (*safe, *indexes)}
     for where in unseen(placed, migrations):
         words = [*_by_words(bench, where, None), *_queue_by_words(bench, where, migrations, lock_queue)]
@@ -128,7 +109,7 @@ def _rebuilt(bench: Yardstick, where: Location, one: Observed, ms: float | None)
 def _read(bench: Yardstick, where: Location, one: Observed) -> Iterator[Finding]:
     """Find rows that a query, DML or a function read under a lock that keeps writers out.
 
-    A few rows found by an index take no longer on a larger table: it must be half of them, or very many.
+    A few rows found by an index take no longer on a larger table.
     """
     modes = {lock.relation: lock.mode for lock in one.run.locks}
     fresh = {lock.relation for lock in one.acquired}
@@ -138,8 +119,7 @@ def _read(bench: Yardstick, where: Location, one: Observed) -> Iterator[Finding]
         mode = modes.get(table, "")
         if table in done or mode not in STOP_WRITERS or not bench.holds_rows(table):
             continue
-        many = rows >= TELLING_ROWS and rows * bench.scale >= BIG_TABLE_ROWS
-        if many or rows * 2 >= bench.tables[table][0]:
+        if reads_all(bench, table, rows):
             yield _scan(bench, where, table, mode=mode, rows=rows, ms=one.run.duration_ms, earlier=table not in fresh)
 
 
@@ -296,57 +276,6 @@ def _queue_finding(where: Location, modes: Mapping[str, str], severity: Severity
         table=next(iter(modes)),
         evidence={"statement": where.sql[:500], "locks": dict(modes), "lock_timeout_ms": 0},
     )
-
-
-def _stalls(bench: Yardstick, where: Location, one: Observed, *, grows: bool) -> Iterator[Finding]:
-    for stall in one.stalls:
-        for rule, who, ms, limit_ms in (
-            ("reads-blocked", "readers", stall.read_ms, bench.max_read_ms),
-            ("writes-blocked", "writers", stall.write_ms, bench.max_write_ms),
-        ):
-            if ms <= 0:
-                continue
-            scaled_ms = ms * bench.scale if grows else ms
-            severity = Severity.INFO
-            if scaled_ms > limit_ms / 2:
-                severity = Severity.BLOCKER if scaled_ms > limit_ms else Severity.WARNING
-            at_scale = (
-                f"about {milliseconds(scaled_ms)} at scale {bench.scale:g}" if grows else "whatever the table's size"
-            )
-            yield Finding(
-                rule,
-                severity,
-                f"{where.head}: {who} of {stall.table} were kept waiting {milliseconds(ms)} on the copy, {at_scale}; "
-                f"the limit is {milliseconds(limit_ms)}. {advice.STALL}",
-                migration=where.migration,
-                line=where.line,
-                table=stall.table,
-                evidence={
-                    "table": stall.table,
-                    "ms": round(ms, 1),
-                    "scaled_ms": round(scaled_ms, 1),
-                    "limit_ms": limit_ms,
-                },
-            )
-
-
-def _grows(placed: Sequence[Observed]) -> list[bool]:
-    """Tell of each statement whether anything that ran from there to the commit takes longer on a larger table."""
-    found: list[bool] = []
-    following: Observed | None = None
-    for one in reversed(placed):
-        same = following is not None and following.transaction == one.transaction
-        found.append(_takes_longer(one) or (same and found[-1]))
-        following = one
-    return found[::-1]
-
-
-def _takes_longer(one: Observed) -> bool:
-    """Tell whether this statement takes longer on a larger table; an unknown one does."""
-    if one.rewrites or one.rebuilt or any(command.read or command.indexed for command in one.commands):
-        return True
-    verb = (one.run.sql[:200].split() or [""])[0].upper().rstrip(";")
-    return not one.commands and verb not in _CONSTANT_TIME
 
 
 def _notes(bench: Yardstick, findings: Iterable[Finding]) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_dryrun.model.values import Lock, Scan, StatementRun
-from pytest_dryrun.rehearsal.observe.event_triggers import SCHEMA, rewrite_reason
+from pytest_dryrun.rehearsal.observe.event_triggers import rewrite_reason
 from pytest_dryrun.rehearsal.observe.expectations import expect, resolve, words
 from pytest_dryrun.rehearsal.observe.lock_timeout import LockTimeout
+from pytest_dryrun.rehearsal.observe.naming import INDEX_KINDS, Naming
 from pytest_dryrun.rehearsal.observe.observation import (
     STOP_READERS,
     STOP_WRITERS,
@@ -18,54 +19,8 @@ from pytest_dryrun.rehearsal.observe.observation import (
     Observed,
     Rewrite,
     strength,
-    strongest,
 )
 from pytest_dryrun.rehearsal.observe.windows import Changed, Event, Relation, Window
-
-INDEX_KINDS = frozenset({"i", "I"})
-# What tells of a new file that no event reported, where nobody stepped through the files.
-UNREPORTED = "unreported"
-
-
-class Naming:
-    """Names of relations by oid: as they were before, else as the events spelled them."""
-
-    def __init__(self, before: Mapping[int, Relation], events: Iterable[Event]) -> None:
-        self.before = before
-        self.known = {relation.name: relation for relation in before.values()}
-        self.built: set[int] = set()
-        self.seen: dict[int, Relation] = {}
-        for event in events:
-            for oid, _, name, kind in event.get("locks", ()):
-                if name is not None and oid not in before:
-                    self.seen[oid] = Relation(name, kind, name)
-            for oid, kind, identity in event.get("dropped", ()):
-                self.seen.setdefault(oid, Relation(identity, {"table": "r", "index": "i"}.get(kind, ""), identity))
-
-    def __call__(self, oid: int) -> Relation:
-        """Name one relation; one that nobody ever named keeps its number."""
-        found = self.before.get(oid) or self.seen.get(oid)
-        return found or Relation(f"relation {oid}", "", f"relation {oid}")
-
-    def held(self, locks: Iterable[tuple[int, str]]) -> tuple[Held, ...]:
-        """Fold locks by relation, the strongest of each; indexes count only where their table is not locked as hard."""
-        modes: dict[int, list[str]] = {}
-        for oid, mode in locks:
-            modes.setdefault(oid, []).append(mode)
-        folded = {oid: strongest(found) for oid, found in modes.items()}
-        tables = {self(oid).name: mode for oid, mode in folded.items()}
-        held = []
-        for oid, mode in folded.items():
-            relation = self(oid)
-            if not relation.kind:
-                continue
-            if relation.kind in INDEX_KINDS:
-                loud = mode == "AccessExclusiveLock" and oid in self.before
-                if not loud or strength(tables.get(relation.table, "")) >= strength(mode):
-                    continue
-            if relation.kind != "t" and not relation.name.startswith((f"{SCHEMA}.", "pg_toast.")):
-                held.append(Held(relation.name, mode, relation.table, oid in self.before))
-        return tuple(sorted(held, key=lambda lock: lock.relation))
 
 
 def commands(
@@ -136,7 +91,7 @@ def _command(start: Event, inside: Sequence[Event], end: Event, names: Naming, a
     )
 
 
-class _BySession:
+class BySession:
     """Events of each session in the order of their clocks, found by a window's bounds."""
 
     def __init__(self, events: Iterable[Event]) -> None:
@@ -151,9 +106,11 @@ class _BySession:
         return iter(self._events)
 
     def of(self, pid: int) -> Sequence[Event]:
+        """One session's events."""
         return self._events.get(pid, [])
 
     def inside(self, window: Window) -> Sequence[Event]:
+        """Those between a window's bounds."""
         clocks = self._clocks.get(window.pid, [])
         return self.of(window.pid)[bisect_left(clocks, window.before_clock) : bisect_right(clocks, window.after_clock)]
 
@@ -169,7 +126,7 @@ def assemble(
     `aborted` are the transactions that were rolled back, by number.
     """
     names = Naming(before, events)
-    sessions = _BySession(events)
+    sessions = BySession(events)
     timeout = LockTimeout()
     carried: dict[str, str] = {}
     open_transaction = ""
@@ -179,7 +136,7 @@ def assemble(
         if window.alone or window.fresh or (window.transaction and window.transaction != open_transaction):
             carried, open_transaction = {}, ""
         rewrites = _rewrites(window, done, names)
-        rebuilt = _rebuilt(window.changed, done, names)
+        rebuilt = rebuilt_indexes(window.changed, done, names)
         locks = _locks(window, done, rewrites, rebuilt, names)
         acquired = tuple(lock for lock in locks if strength(lock.mode) > strength(carried.get(lock.relation, "")))
         read = _read(window, done, names)
@@ -190,7 +147,7 @@ def assemble(
         wrote = window.written or bool(window.changed)
         observed.append(
             Observed(
-                run=_complete(run, locks, rewrites, done, read),
+                run=complete(run, locks, rewrites, done, read),
                 tag=window.statement.tag,
                 transaction=f"{window.pid} {window.transaction or open_transaction or f'statement {position}'}",
                 started_s=window.started_s,
@@ -245,7 +202,7 @@ def _rewrites(window: Window, done: Sequence[Command], names: Naming) -> tuple[R
     return (*told, *(Rewrite(relation, reason) for relation in silent if relation not in known))
 
 
-def _rebuilt(changed: Changed, done: Sequence[Command], names: Naming) -> dict[str, str]:
+def rebuilt_indexes(changed: Changed, done: Sequence[Command], names: Naming) -> dict[str, str]:
     """Indexes with a new file, without those that a command told of together with its lock on the table.
 
     REINDEX SCHEMA has let go of every lock when its event fires.
@@ -269,67 +226,6 @@ def _read(window: Window, done: Sequence[Command], names: Naming) -> dict[str, i
             if table in read:
                 read[table] -= rows
     return {table: rows for table, rows in read.items() if rows > 0 and table in names.known}
-
-
-def from_events(
-    events: Sequence[Event],
-    before: Mapping[int, Relation],
-    aborted: frozenset[str] = frozenset(),
-    *,
-    clock_offset_s: float,
-    changed: Changed | None = None,
-) -> tuple[Observed, ...]:
-    """Tell one entry per DDL command where nobody stepped through the file: line 0, in the server's words.
-
-    What got a new file in the whole run, `changed`, and was reported by none of them stands in a last entry each.
-    """
-    names = Naming(before, events)
-    sessions = _BySession(events)
-    observed = []
-    for pid in sessions:
-        carried: dict[str, str] = {}
-        transaction = ""
-        for end, command in commands(sessions.of(pid), names, aborted):
-            if end["transaction"] != transaction:
-                transaction, carried = end["transaction"], {}
-            acquired = tuple(
-                lock for lock in command.locks if strength(lock.mode) > strength(carried.get(lock.relation, ""))
-            )
-            carried.update((lock.relation, lock.mode) for lock in acquired)
-            spelled = " ".join((command.tag, *command.objects[:3], *(identity for _, identity in command.dropped[:1])))
-            run = StatementRun("", 0, spelled, command.duration_ms)
-            ended_s = end["clock"] - clock_offset_s
-            observed.append(
-                Observed(
-                    run=_complete(run, command.locks, command.rewrites, (command,)),
-                    tag=command.tag,
-                    transaction=f"{pid} {transaction}",
-                    started_s=ended_s - command.duration_ms / 1000,
-                    ended_s=ended_s,
-                    acquired=acquired,
-                    commands=(command,),
-                    rewrites=command.rewrites,
-                    lock_timeout_ms=command.lock_timeout_ms,
-                    undone=command.undone,
-                )
-            )
-    observed.sort(key=lambda one: one.ended_s)
-    return (*observed, *_unreported(changed or Changed(), observed, names))
-
-
-def _unreported(changed: Changed, observed: Sequence[Observed], names: Naming) -> Iterator[Observed]:
-    """One entry for every new file that no event told of; at no time, so that no wait is put down to it."""
-    never = float("inf")
-    commands = [command for one in observed for command in one.commands]
-    rewritten = {rewrite.relation for command in commands for rewrite in command.rewrites}
-    for oid in changed.rewritten:
-        if (table := names(oid).name) not in rewritten:
-            run = StatementRun("", 0, f"(a new file of {table})", 0.0)
-            rewrites = (Rewrite(table, "the migrations gave it a new file"),)
-            yield Observed(_complete(run, (), rewrites, ()), UNREPORTED, f"file {oid}", never, never, rewrites=rewrites)
-    for index, table in _rebuilt(changed, commands, names).items():
-        run = StatementRun("", 0, f"(a new file of {index})", 0.0)
-        yield Observed(run, UNREPORTED, f"file {index}", never, never, rebuilt={index: table})
 
 
 def _silent_reason(sql: str) -> str:
@@ -360,13 +256,14 @@ def _merge(locks: Iterable[Held]) -> tuple[Held, ...]:
     return tuple(sorted(merged.values(), key=lambda lock: lock.relation))
 
 
-def _complete(
+def complete(
     run: StatementRun,
     locks: Sequence[Held],
     rewrites: Sequence[Rewrite],
     done: Sequence[Command],
     more: Mapping[str, int] | None = None,
 ) -> StatementRun:
+    """Fill in what the report shows of a statement; `more` are rows read outside its DDL commands."""
     read = dict(more or {})
     for command in done:
         for relation, rows in command.read.items():

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_dryrun.model.scripts import Location, Migration
-from pytest_dryrun.rehearsal.observe.events import UNREPORTED
 from pytest_dryrun.rehearsal.observe.expectations import words
 from pytest_dryrun.rehearsal.observe.lock_timeout import lock_timeout_set
 from pytest_dryrun.rehearsal.observe.observation import Observed
+from pytest_dryrun.rehearsal.observe.unstepped import UNREPORTED
 from pytest_dryrun.sql.names import bare, parts
 from pytest_dryrun.sql.places import find, writes
 

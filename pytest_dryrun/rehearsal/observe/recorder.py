@@ -17,7 +17,7 @@ from pytest_dryrun.model.scripts import Statement
 from pytest_dryrun.model.values import StatementRun
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.rehearsal.observe import event_triggers
-from pytest_dryrun.rehearsal.observe.events import assemble, from_events
+from pytest_dryrun.rehearsal.observe.events import assemble
 from pytest_dryrun.rehearsal.observe.files import Files
 from pytest_dryrun.rehearsal.observe.looking import (
     QUIET,
@@ -32,6 +32,7 @@ from pytest_dryrun.rehearsal.observe.looking import (
 from pytest_dryrun.rehearsal.observe.observation import Observed
 from pytest_dryrun.rehearsal.observe.polling import LockPoll
 from pytest_dryrun.rehearsal.observe.server_log import Reports, reports
+from pytest_dryrun.rehearsal.observe.unstepped import from_events
 from pytest_dryrun.rehearsal.observe.windows import Changed, Event, Opening, Relation, Window
 
 # Parallel workers' reads are missing from the session's statistics, which would hide a full scan by an index build.

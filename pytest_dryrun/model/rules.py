@@ -76,7 +76,6 @@ _RULES = (
     Rule("missing-migration", _B, "migration-status", "An applied migration is not in the folder.", waivable=False),
     Rule("failed-migration", _B, "migration-status", "A migration began and did not finish.", waivable=False),
     Rule("migration-lock", _I, "migration-status", "Prisma's migration_lock.toml is missing."),
-    Rule("status-command", _B, "migration-status", "The status command says otherwise.", waivable=False),
     # The backup, the target and the machine.
     Rule("restore-differs", _B, "backup-restores", "The restored database is not the original.", waivable=False),
     Rule("version-differs", _W, "backup-restores", "Copies run on another major version than the target."),

@@ -78,7 +78,7 @@ def test_no_file_says_what_is_only_for_one_machine():
     """Neither paths nor hosts."""
     for path in labels.FOLDER.rglob("*.sql"):
         text = path.read_text(encoding="utf-8")
-        assert not {"/work", "/tmp", "/home", "localhost"} & set(text.split()), path.name  # noqa: S108
+        assert not any(word in text for word in ("/tmp", "/home/", "localhost")), path.name  # noqa: S108
 
 
 def test_a_key_that_is_misspelled_is_refused(tmp_path):

@@ -250,6 +250,23 @@ def test_unverified_columns_and_bookkeeping(stage: Stage):
     assert () == stage.destructive("SELECT 1;", own)
 
 
+@pytest.mark.parametrize(
+    ("view", "severity"),
+    [
+        ("", B),
+        ('CREATE VIEW "User" AS SELECT * FROM member;', W),
+        ('CREATE VIEW "User" AS SELECT id, email FROM member;', B),
+        ('CREATE VIEW "User" AS SELECT DISTINCT * FROM member;', B),
+    ],
+    ids=["no view", "a view that takes every write", "a view that lacks columns", "a view that takes no write"],
+)
+def test_a_view_under_the_old_name_serves_the_running_release(stage: Stage, view: str, severity: Severity):
+    """A renamed table is a warning only where every old statement goes on working."""
+    text = f'ALTER TABLE "User" RENAME TO member; {view}'
+    found = stage.after(text, lambda *seen: destructive.destructive(stage.scene(text, *seen)))
+    assert [(severity, 1)] == [(item.severity, item.line) for item in found if item.rule == "renamed"]
+
+
 def test_a_count_that_fails_stays_a_blocker(stage: Stage):
     """Where the template cannot be asked, the loss is not taken for nothing."""
     after, changes = stage.after("DROP TABLE empty; ALTER TABLE pair DROP COLUMN b;")

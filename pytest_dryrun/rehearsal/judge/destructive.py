@@ -187,16 +187,32 @@ def _renamed(scene: Scene, change: CatalogChange) -> Finding:
         old_name, new_name = (bare(parts(name.split("(", maxsplit=1)[0])[-1]) for name in (change.identity, new))
     table = change.parent if change.kind == "column" else change.identity if change.kind == "table" else None
     place = scene.find([old_name, new_name], ["rename", "set"])
-    return finding(
-        "renamed",
-        Severity.BLOCKER,
-        f"{change.kind.capitalize()} {change.identity} is renamed to {new} {place}. The running release still "
-        "uses the old name and fails "
-        "from that moment on: add the new one, let both live for a release, then drop the old one.",
-        place,
-        table,
-        {"kind": change.kind, "old": change.identity, "new": new},
-    )
+    said = f"{change.kind.capitalize()} {change.identity} is renamed to {new} {place}. "
+    served = change.kind == "table" and _view_serves(scene, change)
+    if served:
+        said += "A view under the old name takes every read and write of the running release. Drop it in a later one."
+    else:
+        said += (
+            "The running release still uses the old name and fails from that moment on: add the new one, let both live "
+            "for a release, then drop the old one."
+        )
+    evidence = {"kind": change.kind, "old": change.identity, "new": new}
+    return finding("renamed", Severity.WARNING if served else Severity.BLOCKER, said, place, table, evidence)
+
+
+# INSERT, UPDATE and DELETE as pg_relation_is_updatable counts them (manual: "System Catalog Information Functions").
+_WRITABLE = 8 | 4 | 16
+
+
+def _view_serves(scene: Scene, change: CatalogChange) -> bool:
+    """Whether a view under the table's old name has all of its columns and takes every kind of write."""
+    row = scene.copy.execute(
+        "SELECT pg_relation_is_updatable(c.oid, true) & %s = %s, ARRAY(SELECT a.attname::text FROM pg_attribute a"
+        " WHERE a.attrelid = c.oid AND a.attnum > 0) FROM pg_class c WHERE c.oid = to_regclass(%s) AND c.relkind = 'v'",
+        (_WRITABLE, _WRITABLE, change.identity),
+    ).fetchone()
+    columns = {item.name for item in scene.before.children(change.identity, "column")}
+    return row is not None and bool(row[0]) and columns <= set(row[1])
 
 
 def _labels_gone(scene: Scene, change: CatalogChange) -> Iterator[Finding]:

@@ -82,7 +82,8 @@ def _flags(
     table: str, row: Row, sort: Mapping[str, str], owners: Owners, known: Relations, address: Address
 ) -> Iterable[str]:
     if table == "pg_trigger":
-        if row["tgisinternal"] in ("t", "true"):
+        # Up to PostgreSQL 14 what is cloned to a partition says that it is internal, too.
+        if row["tgisinternal"] == "true" and number(row["tgconstraint"]):
             yield "internal"
         if number(row["tgparentid"]):
             yield "cloned"

@@ -139,3 +139,17 @@ def test_indexes_that_are_not_valid(postgres):
     assert expected == sorted(
         (item.object, item.severity, item.line) for item in target if item.rule == "invalid-index"
     )
+
+
+def test_rows_that_are_closed_on_the_target(postgres):
+    """The copy's word stands where it was asked; where it was not, what cannot be counted is a blocker."""
+    text = "ALTER TABLE clock ADD CONSTRAINT fine CHECK (price > 0) NOT VALID;"
+    with rehearsed(postgres, SETUP, text) as scene:
+        copy = constraint_findings(scene)
+        scene.copy.execute("SET ROLE pg_monitor")
+        known = unsound(scene.copy, scene.before, scene.after, copy)
+        unknown = unsound(scene.copy, scene.before, scene.after)
+    assert copy[0] in known
+    (blind,) = (item for item in unknown if item.object == "public.clock.fine")
+    assert ("constraint-violated", B, None) == (blind.rule, blind.severity, blind.evidence["rows"])
+    assert "could not be counted (permission denied for table clock)" in blind.message

@@ -541,14 +541,14 @@ def test_a_column_that_somebody_adds_in_between(after):
         (
             'DELETE FROM "order" WHERE id = 7',
             "rows-lost",
-            'public."order" had 2000 rows and has 1999: rows are gone (for example id=7)',
+            '1 of 2,000 rows of public."order" are gone (for example id=7), 1,999 are there afterwards',
         ),
         (
             "UPDATE customer SET name = 'somebody' WHERE id = 7",
             "content-changed",
-            "values of name changed (for example id=7)",
+            " rows (for example id=7: name ",
         ),
-        ('DROP TABLE "order"', "table-dropped", 'public."order" is gone with its 2000 rows'),
+        ('DROP TABLE "order"', "table-dropped", 'public."order" is gone with its 2,000 rows'),
     ],
     ids=["a row is gone", "a value is changed", "a table is gone"],
 )

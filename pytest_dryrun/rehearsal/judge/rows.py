@@ -72,7 +72,7 @@ def not_verified(scene: Scene, unverified: Sequence[Unverified], written: Collec
             continue
         place = writes[0].place if writes else scene.find([bare(parts(item.table)[-1])], ["alter", "insert", "merge"])
         said = (
-            f"{item.table} is touched {place}, and what became of its rows is not known: {item.reason}. "
+            f"{item.table} is touched {place}, and what became of its rows is not known ({item.reason}). "
             "Look at them by hand, and waive this with what you saw."
         )
         evidence = {"object": item.table, "reason": item.reason}

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
 import psycopg
 import pytest
+from test_versions import programs
 
 from pytest_dryrun.migrations.apply import send_each, step_whole
 from pytest_dryrun.migrations.migrating import migrating_session
@@ -14,6 +16,7 @@ from pytest_dryrun.model.errors import MigrationFailed
 from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.postgres.disposable import start
 from pytest_dryrun.rehearsal.judge import locks
 from pytest_dryrun.rehearsal.judge.undone import undone
 from pytest_dryrun.rehearsal.observe.folding import fold, shape
@@ -21,6 +24,7 @@ from pytest_dryrun.rehearsal.observe.observation import Observed
 from pytest_dryrun.rehearsal.observe.recorder import Recorder
 from pytest_dryrun.sql.statements import cut
 from pytest_dryrun.steps.rehearsal import table_sizes
+from pytest_dryrun.workspace import Workspace
 
 pytestmark = pytest.mark.live
 
@@ -121,6 +125,29 @@ QUIET = [
     pytest.param("BEGIN; ALTER TABLE book ADD note text; SELECT title FROM book WHERE id = 7; COMMIT", id="one row"),
     pytest.param("ALTER TABLE book ADD note text; SELECT count(*) FROM book", id="the lock is gone"),
 ]
+
+
+@pytest.mark.parametrize("major", [14, 17, 18], ids="PostgreSQL {}".format)
+def test_builds_and_rewrites_are_seen_on_other_versions(major: int) -> None:
+    """From 17 on REINDEX fires events and before it does not; the files tell the same everywhere."""
+    workspace = Workspace.create(f"tests-{uuid.uuid4().hex[:12]}")
+    try:
+        server = start("binaries", workspace=workspace, bindir=programs(major))
+        for number, (script, expected) in enumerate(
+            [
+                ("REINDEX SCHEMA public", ("index-blocks-writes", BOOK)),
+                ("DO $$ BEGIN EXECUTE 'REINDEX INDEX book_shelf'; END $$", ("index-blocks-writes", BOOK)),
+                ("DO $$ BEGIN EXECUTE 'CLUSTER book USING book_pkey'; END $$", ("table-rewritten", BOOK)),
+                ("REINDEX TABLE CONCURRENTLY book", None),
+            ]
+        ):
+            with psycopg.connect(**server.conninfo.parameters(), autocommit=True) as session:
+                session.execute(f"CREATE DATABASE seen_{number}")
+            rules = watch(server.conninfo.database(f"seen_{number}"), script).rules
+            assert ({expected} if expected else set()) == {rule for rule in rules if rule[1] == BOOK}
+        server.stop()
+    finally:
+        workspace.close()
 
 
 @pytest.mark.parametrize("script", QUIET)

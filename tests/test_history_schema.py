@@ -14,7 +14,7 @@ from walk import walking
 from pytest_dryrun import config_file
 from pytest_dryrun.migrations.command import with_parameters
 from pytest_dryrun.model.errors import ConfigurationError
-from pytest_dryrun.model.values import Outcome
+from pytest_dryrun.model.values import Outcome, Severity
 
 FIRST, SECOND, THIRD = "20260101000000_init", "20260201000000_pending", "20260301000000_more"
 INIT = """CREATE TABLE boat (id serial PRIMARY KEY, name text);

@@ -293,9 +293,8 @@ SELECT 'policy', p.oid, 0, n.nspname, p.polname, format('%I.%I.%I', n.nspname, c
 """
 
 TYPES = f"""
-SELECT CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'c' THEN 'composite type' WHEN 'r' THEN 'range
-type'
-                      ELSE 'base type' END,
+SELECT CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'c' THEN 'composite type'
+                      WHEN 'r' THEN 'range type' ELSE 'base type' END,
        t.oid, 0, n.nspname, t.typname, format('%I.%I', n.nspname, t.typname), NULL, 0,
        jsonb_strip_nulls(jsonb_build_object(
          'owner', quote_ident(pg_get_userbyid(t.typowner)), 'grants', {_grants("t.typacl", "T", "t.typowner")},

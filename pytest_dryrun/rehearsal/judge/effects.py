@@ -63,8 +63,11 @@ def _effects(item: TableComparison, parts: Sequence[TableComparison]) -> Iterato
 
 
 def explained(item: TableComparison, dropped: Sequence[TableComparison]) -> bool:
-    """Whether the rows that a partitioned table lost are those of its dropped partitions, no more and no fewer."""
-    return bool(dropped) and lost(item) == sum(part.rows_before or 0 for part in dropped)
+    """Whether the rows that a partitioned table lost are those of its dropped partitions, no more and no fewer.
+
+    Where rows were deleted besides, equal numbers may be chance.
+    """
+    return bool(dropped) and not item.deleted and lost(item) == sum(part.rows_before or 0 for part in dropped)
 
 
 def lost(item: TableComparison) -> int:
@@ -79,9 +82,15 @@ def _rows_lost(item: TableComparison) -> Iterator[Effect]:
         return
     before, after = item.rows_before or 0, item.rows_after or 0
     many = lost(item)
-    for other, rows in item.moved.items():
+    # Which keys went which way is not known.
+    alone = len(item.moved) + (many > sum(item.moved.values())) == 1
+    keys = item.keys if alone else ()
+    for other, held in item.moved.items():
+        rows = min(held, many)  # some may have been written back
+        if not rows:
+            continue
         what = (
-            f"{rows:,} of {before:,} rows are no longer read through {item.table}{some(item.keys)}: "
+            f"{rows:,} of {before:,} rows are no longer read through {item.table}{some(keys)}: "
             f"they are kept in {other}, which stands beside it now"
         )
         evidence = {
@@ -89,7 +98,7 @@ def _rows_lost(item: TableComparison) -> Iterator[Effect]:
             "rows_after": after,
             "rows_lost": rows,
             "kept_in": other,
-            "keys": list(item.keys),
+            "keys": list(keys),
         }
         yield Effect("rows-lost", item.table, what, item, other, evidence)
         many -= rows
@@ -97,8 +106,8 @@ def _rows_lost(item: TableComparison) -> Iterator[Effect]:
         return
     counted = f"{many:,} of {before:,} rows" if many else f"Some of {before:,} rows"
     under = ", under whose name another table stands now," if item.replaced else ""
-    what = f"{counted} of {item.table}{under} are gone{some(item.keys)}, {after:,} are there afterwards"
-    evidence = {"rows_before": before, "rows_after": after, "rows_lost": many or None, "keys": list(item.keys)}
+    what = f"{counted} of {item.table}{under} are gone{some(keys)}, {after:,} are there afterwards"
+    evidence = {"rows_before": before, "rows_after": after, "rows_lost": many or None, "keys": list(keys)}
     yield Effect("rows-lost", item.table, what, item, "", {**evidence, **_writes(item)})
 
 

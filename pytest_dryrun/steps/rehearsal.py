@@ -32,7 +32,7 @@ from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
 from pytest_dryrun.rehearsal.judge.positions import positions
 from pytest_dryrun.rehearsal.judge.required import required_columns
 from pytest_dryrun.rehearsal.judge.rows import not_verified
-from pytest_dryrun.rehearsal.judge.scene import Scene
+from pytest_dryrun.rehearsal.judge.scene import Scene, is_history
 from pytest_dryrun.rehearsal.judge.sequences import set_back
 from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
 from pytest_dryrun.rehearsal.judge.undone import undone
@@ -136,7 +136,9 @@ def rehearse(
     copies = Copies(template, databases.copy(admin, template.dbname, name))
     with connect(copies.template, statement_timeout_s=timeout_s) as connection:
         before = read_catalog(connection, members=True)
-        sizes = table_sizes(connection)
+        sizes = {
+            name: size for name, size in table_sizes(connection).items() if not is_history(name, migrations.history())
+        }
         sequences = positions(connection)
         status = migrations.status(connection)
     with connect(copies.copy, statement_timeout_s=timeout_s) as connection:

@@ -23,7 +23,7 @@ from pytest_dryrun.rehearsal.observe.folding import fold, shape
 from pytest_dryrun.rehearsal.observe.observation import Observed
 from pytest_dryrun.rehearsal.observe.recorder import Recorder
 from pytest_dryrun.sql.statements import cut
-from pytest_dryrun.steps.rehearsal import table_sizes
+from pytest_dryrun.steps.watching import table_sizes
 from pytest_dryrun.workspace import Workspace
 
 pytestmark = pytest.mark.live

@@ -27,8 +27,8 @@ from pytest_dryrun.rehearsal.judge.scene import is_history
 from pytest_dryrun.rehearsal.judge.sequences import set_back
 from pytest_dryrun.rehearsal.judge.soundness import as_judged, unsound
 from pytest_dryrun.steps.comparing import compare_tables, schema_findings
+from pytest_dryrun.steps.failures import failure_finding
 from pytest_dryrun.steps.leftovers import Reached, Start, partial
-from pytest_dryrun.steps.rehearsal import failure_finding
 from pytest_dryrun.steps.target import TargetDatabase
 from pytest_dryrun.steps.tuples import COUNTERS_S, SETTLED_S, Counters, counted
 

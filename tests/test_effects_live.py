@@ -74,7 +74,10 @@ class Stage:
 
     def destructive(self, text: str, *comparisons: TableComparison) -> tuple[Finding, ...]:
         """The verdict on one pending migration, its effects undone again."""
-        return destructive.destructive(self.scene(text, *self.after(text), comparisons))
+        try:
+            return destructive.destructive(self.scene(text, *self.after(text), comparisons))
+        finally:
+            self.connection.rollback()  # what a judge asked keeps no lock that the next test would wait for
 
     def foreign_keys(self, text: str) -> tuple[Finding, ...]:
         """The verdict on its foreign keys."""

@@ -24,6 +24,7 @@ from pytest_dryrun.rehearsal.judge import lint, locks
 from pytest_dryrun.rehearsal.judge.balance import balance
 from pytest_dryrun.rehearsal.judge.columns import column_findings
 from pytest_dryrun.rehearsal.judge.destructive import destructive
+from pytest_dryrun.rehearsal.judge.domains import domain_findings
 from pytest_dryrun.rehearsal.judge.enforcement import enforcement_off
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
 from pytest_dryrun.rehearsal.judge.history import history_changed
@@ -283,6 +284,7 @@ def _judged(
         foreign_keys=(
             *foreign_keys(scene),
             *constraint_findings(scene),
+            *domain_findings(scene),
             *cascades_added(scene),
             *enforcement_off(scene),
         ),

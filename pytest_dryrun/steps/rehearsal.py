@@ -23,6 +23,7 @@ from pytest_dryrun.postgres.fingerprint.shapes import Unverified
 from pytest_dryrun.rehearsal.judge import lint, locks
 from pytest_dryrun.rehearsal.judge.balance import balance
 from pytest_dryrun.rehearsal.judge.columns import column_findings
+from pytest_dryrun.rehearsal.judge.computed import kept_computed
 from pytest_dryrun.rehearsal.judge.destructive import destructive
 from pytest_dryrun.rehearsal.judge.domains import domain_findings
 from pytest_dryrun.rehearsal.judge.enforcement import enforcement_off
@@ -279,6 +280,7 @@ def _judged(
             *found.destructive,
             *destructive(scene),
             *data_at_risk(scene),
+            *kept_computed(scene),
             *not_verified(scene, unverified, written),
         ),
         foreign_keys=(

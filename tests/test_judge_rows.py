@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import psycopg
@@ -284,6 +284,42 @@ def test_one_waiver_covers_what_cascaded_and_nothing_else(judge):
     waivers = Waivers(inline_waivers(text, migration="m2", source="m2.sql"), date(2026, 1, 1))
     told = {item.table: item.waived for item in map(waivers.apply, found.findings) if item.rule == "rows-lost"}
     assert {"public.animal": True, "public.visit": True, "public.pill": True, "public.being": False} == told
+
+
+SEVERAL = [
+    pytest.param(["DELETE FROM pill WHERE dose < 5;\nDELETE FROM pill WHERE dose > 590"], [("m1", 1), ("m1", 2)], id="one file"),
+    pytest.param(["DELETE FROM pill WHERE dose < 5", "DELETE FROM pill WHERE dose > 590"], [("m1", 1), ("m2", 1)], id="two files"),
+    pytest.param(
+        ["UPDATE visit SET fee = 6 WHERE id = 1;\nUPDATE visit v SET fee = 9, animal_id = 1 WHERE id = 2;\nUPDATE visit SET (animal_id, fee) = (2, fee) WHERE id = 3"],
+        [("m1", 1), ("m1", 2), ("m1", 3)],
+        id="values of the same and of other columns",
+    ),
+    pytest.param(
+        ["ALTER TABLE animal ALTER name TYPE text USING left(name, 4);\nALTER TABLE animal ALTER COLUMN weight TYPE numeric(6,0)"],
+        [("m1", 1), ("m1", 2)],
+        id="two types",
+    ),
+    pytest.param(
+        ["ALTER TABLE visit ADD net int;\nUPDATE visit SET net = fee;\nUPDATE visit SET fee = 7 WHERE fee = 5;\nCREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'UPDATE visit SET fee = 0'"],
+        [("m1", 3)],
+        id="a new column is filled beside it, a function is only made",
+    ),
+    pytest.param(["".join(f"UPDATE visit SET fee = {n} WHERE id = {n};\n" for n in range(10, 40))], [("m1", 1)], id="thirty of one shape"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("texts", "expected"), SEVERAL)
+def test_each_statement_that_may_have_done_it_takes_a_waiver(judge, texts, expected):
+    """A waiver above one of them leaves the others a blocker; what wrote to other columns is none of them."""
+    found = judge(SHELTER, *texts)
+    told = [item for item in found.findings if item.rule in ("rows-lost", "content-changed") and item.severity is B]
+    assert expected == [(item.migration, item.line) for item in told]
+    lines = texts[0].splitlines()
+    lines.insert(expected[0][1] - 1, f"-- dryrun: allow {told[0].rule} because it was agreed on")
+    waivers = Waivers(inline_waivers("\n".join(lines), migration="m1", source="m1.sql"), date(2026, 1, 1))
+    moved = [replace(item, line=(item.line or 0) + 1) if item.migration == "m1" else item for item in told]
+    assert [True, *[False] * (len(told) - 1)] == [waivers.apply(item).waived for item in moved]
+    assert (len(told) > 1) == (f"one of {len(told)} statements" in told[0].message)
 
 
 def test_what_is_filled_is_a_note_with_counts(judge):

@@ -88,6 +88,16 @@ def _score(statement: Statement, names: Sequence[str], verbs: Sequence[str]) -> 
     return 1 if verb and ("cascade" in found or statement.tag in ("DO", "CALL")) else 0
 
 
+def find_all(migrations: Sequence[Migration], names: Sequence[str], tags: Sequence[str]) -> list[Location]:
+    """Every statement that names all of `names` and whose tag begins with one of `tags`."""
+    return [
+        Location(migration.name, statement.line, statement.sql)
+        for migration in migrations
+        for statement in migration.statements
+        if statement.tag.startswith(tuple(tags)) and all(name in _known(statement.sql) for name in names)
+    ]
+
+
 @lru_cache(maxsize=4096)
 def _known(sql: str) -> frozenset[str]:
     """The words of a statement, without the actions of a foreign key: those are done later, by somebody else."""
@@ -104,7 +114,8 @@ def _known(sql: str) -> frozenset[str]:
 class Write:
     """An UPDATE, DELETE or TRUNCATE found in a text: which table (bare parts), and whether a WHERE narrows it.
 
-    `direct` where the statement itself runs it, not a body it defines or executes.
+    `direct` where the statement itself runs it, not a body it defines or executes. `columns` are those that an UPDATE
+    sets, empty where they are not known.
     """
 
     verb: str
@@ -112,6 +123,7 @@ class Write:
     filtered: bool
     place: Location
     direct: bool
+    columns: tuple[str, ...] = ()
 
     def on(self, table: str) -> bool:
         """Whether this is about the table of that quoted name; an unqualified name is taken for it in any schema."""
@@ -153,7 +165,8 @@ def _writes(statement: Statement, place: Location) -> Iterator[Write]:
         while after < len(found) and found[after] in ("from", "only", "table"):
             after += 1
         for table, end in _tables(found, after, several=item == "truncate"):
-            yield Write(item, table, _filtered(found, end), place, direct=not quoted and not defines)
+            columns = _assigned(found, end) if item == "update" else ()
+            yield Write(item, table, _filtered(found, end), place, direct=not quoted and not defines, columns=columns)
 
 
 def _tables(found: Sequence[str], position: int, *, several: bool) -> Iterator[tuple[tuple[str, ...], int]]:
@@ -171,6 +184,31 @@ def _tables(found: Sequence[str], position: int, *, several: bool) -> Iterator[t
         if not several or position >= len(found) or found[position] != ",":
             return
         position += 1
+
+
+def _assigned(found: Sequence[str], position: int) -> tuple[str, ...]:
+    """The columns that stand left of the equal signs behind SET; none where there is no SET near."""
+    names: list[str] = []
+    near = found[position : position + 4]
+    if "set" not in near:
+        return ()
+    depth, name_follows, listed = 0, True, False
+    for item in found[position + near.index("set") + 1 :]:
+        if item in ("(", OPEN):
+            listed = listed or (name_follows and depth == 0)
+            depth += 1
+        elif item in (")", CLOSE):
+            depth, listed, name_follows = depth - 1, False, False
+        elif depth == 0 and item in ("where", "from", "returning", ";"):
+            break
+        elif item == ",":
+            name_follows = depth == 0 or listed
+        elif name_follows:
+            names.append(item)
+            name_follows = False
+        if depth < 0:
+            break
+    return tuple(names)
 
 
 def _filtered(found: Sequence[str], position: int) -> bool:

@@ -22,7 +22,9 @@ from pytest_dryrun.postgres.fingerprint.shapes import Unverified
 from pytest_dryrun.rehearsal.judge import lint, locks
 from pytest_dryrun.rehearsal.judge.balance import balance
 from pytest_dryrun.rehearsal.judge.columns import column_findings
+from pytest_dryrun.rehearsal.judge.computed import kept_computed
 from pytest_dryrun.rehearsal.judge.destructive import destructive
+from pytest_dryrun.rehearsal.judge.domains import domain_findings
 from pytest_dryrun.rehearsal.judge.enforcement import enforcement_off
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
 from pytest_dryrun.rehearsal.judge.history import history_changed
@@ -213,11 +215,13 @@ def _judged(
             *found.destructive,
             *destructive(scene),
             *data_at_risk(scene),
+            *kept_computed(scene),
             *not_verified(scene, unverified, written),
         ),
         foreign_keys=(
             *foreign_keys(scene),
             *constraint_findings(scene),
+            *domain_findings(scene),
             *cascades_added(scene),
             *enforcement_off(scene),
         ),

@@ -78,10 +78,11 @@ def count_where(
     *,
     alias: str = "row",
     heirs: bool = False,
+    search_path: str = "",
 ) -> tuple[int, tuple[str, ...]] | str:
     """Rows for which a condition holds, a few as `column=value`; a text says why they could not be counted.
 
-    `heirs` counts the rows of tables that inherit from it too.
+    `heirs` counts the rows of tables that inherit from it too. `search_path` is for functions that need one.
     """
     pieces = [
         sql.SQL("{} || coalesce({}::text, 'NULL')").format(sql.Literal(f"{column}="), sql.Identifier(alias, column))
@@ -92,6 +93,8 @@ def count_where(
         with connection.transaction():
             whole = identifier(table) if heirs else relation(connection, table)
             source = sql.SQL("FROM {} AS {} WHERE {}").format(whole, sql.Identifier(alias), condition)
+            if search_path:
+                connection.execute("SELECT set_config('search_path', %s, true)", (search_path,))
             # Partitions are not to be left out because a check says that they hold no such row.
             connection.execute("SET LOCAL constraint_exclusion = off")
             row = connection.execute(sql.SQL("SELECT count(*) {}").format(source)).fetchone()

@@ -17,13 +17,16 @@ from pytest_dryrun.rehearsal.judge.columns import new_columns
 from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
 from pytest_dryrun.rehearsal.judge.effects import Effect, effects
 from pytest_dryrun.rehearsal.judge.scene import Scene
+from pytest_dryrun.rehearsal.observe.folding import shape
 from pytest_dryrun.sql.names import bare, parts
-from pytest_dryrun.sql.places import Write, words
+from pytest_dryrun.sql.places import Write, find_all, words
 
 _UNPOPULATED = """
 SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'm' AND c.relispopulated = %s AND c.oid = ANY(%s)
 """
+# Up to so many statements that wrote to one table are told one by one.
+_EACH = 20
 _POPULATED = "SELECT array_agg(oid) FROM pg_class WHERE relkind = 'm' AND relispopulated"
 
 
@@ -32,7 +35,7 @@ def rows(scene: Scene) -> tuple[Finding, ...]:
     found: list[Finding] = []
     for effect in effects([item for item in scene.tables if not scene.is_history(item.table)]):
         if effect.rule != "table-dropped":  # the catalogs tell
-            found.append(_lost(scene, effect))
+            found += _lost(scene, effect)
         elif not _listed(scene, effect.table):
             found.append(_vanished(effect))
     return (*found, *_filled(scene), *_unpopulated(scene))
@@ -91,8 +94,42 @@ def _vanished(effect: Effect) -> Finding:
     return Finding("rows-lost", Severity.BLOCKER, text, table=effect.table, evidence={"rows_before": rows_before})
 
 
-def _lost(scene: Scene, effect: Effect) -> Finding:
+def _lost(scene: Scene, effect: Effect) -> Iterator[Finding]:
+    """One finding; one for each statement where several may have done it, for a waiver speaks of one statement."""
     place, by = _place(scene, effect)
+    places = [place] if by is not None else _candidates(scene, effect, place)
+    for one in places:
+        yield _lost_at(scene, effect, one, by, several=len(places))
+
+
+def _candidates(scene: Scene, effect: Effect, place: Location) -> list[Location]:
+    """The statements that by their words may have taken rows or values; of very many, one of each shape."""
+    if effect.rule not in ("rows-lost", "content-changed") or effect.about or effect.comparison.replaced:
+        return [place]
+    names = names_of(scene, effect.table)
+    lost = effect.rule == "rows-lost"
+    changed = set(effect.comparison.columns_changed)
+    found = [
+        write.place
+        for write in scene.writes()
+        if any(write.on(name) for name in names)
+        and write.verb in (("delete", "truncate") if lost else ("update",))
+        and not write.place.sql.lstrip()[:6].upper().startswith("CREATE")
+        and (lost or not changed or not write.columns or changed & set(write.columns))
+    ]
+    if not lost:
+        for name in (bare(parts(name)[-1]) for name in names):
+            for column in changed:
+                found += find_all(scene.migrations, [name, column, "type"], ["ALTER", "DO"])
+                found += find_all(scene.migrations, [name, column, "update"], ["MERGE", "INSERT"])
+    order = {migration.name: number for number, migration in enumerate(scene.migrations)}
+    found = sorted(set(found), key=lambda one: (order.get(one.migration or "", 0), one.line or 0))
+    if len(found) > _EACH:
+        found = list({(one.migration, shape(one.sql)): one for one in reversed(found)}.values())[::-1]
+    return found or [place]
+
+
+def _lost_at(scene: Scene, effect: Effect, place: Location, by: Cascade | None, *, several: int) -> Finding:
     rule, what = effect.rule, effect.what
     severity = Severity.BLOCKER
     done = f"done {place}"
@@ -115,6 +152,8 @@ def _lost(scene: Scene, effect: Effect) -> Finding:
     else:
         advice = "Compare them by hand, and waive this finding with what you saw."
         done = f"touched {place}"
+    if several > 1:
+        done += f", one of {several} statements that may have done it (a waiver excuses one of them)"
     said = f"{what}; {done}. {advice}"
     cascaded = by is not None or _only_a_part_is_named(scene, effect.table, place)
     return replace(finding(rule, severity, said, place, effect.table, effect.evidence), cascaded=cascaded)

@@ -1,8 +1,8 @@
 """Constraints that nobody held against the rows: NOT VALID ones, and those stamped as valid by a write to the catalog.
 
 Every check, foreign key, NOT NULL and unique index that is new in this run, or newly valid, is counted against the
-rows, whatever the catalog says of it. What is not counted: exclusion constraints, foreign keys over periods, unique
-indexes over a collation that is not deterministic, and checks of domains.
+rows, whatever the catalog says of it. What is not counted: exclusion constraints, foreign keys over periods, and unique
+indexes over a collation that is not deterministic. Checks of domains are counted in `domains`.
 """
 
 from __future__ import annotations

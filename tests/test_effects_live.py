@@ -527,6 +527,33 @@ def test_defaults_become_findings():
     assert ["1, inserted and read back", "1, WRONG: why", "1, not verified: why"] == [item.outcome for item in made[:3]]
 
 
+def test_made_up_values_that_do_not_fit_are_one_note(stage: Stage):
+    """A table that refuses the made-up row (check, partition bound, domain) says nothing about its defaults."""
+    found = read_back(
+        stage,
+        "CREATE TABLE code (id serial PRIMARY KEY, c text NOT NULL CHECK (c ~ '^[A-Z]{3}$'), n int DEFAULT 1); "
+        "CREATE TABLE day (at date NOT NULL DEFAULT current_date, n int DEFAULT 1) PARTITION BY RANGE (at)",
+    )
+    findings = defaults.default_findings(found)
+    assert [("unsafe-default", Severity.INFO)] * 2 == [(f.rule, f.severity) for f in findings]
+    assert {"public.code", "public.day"} == {f.table for f in findings}
+    assert (
+        "The defaults of new columns of public.day (at, n) were not tried: the table does not take the values that were "
+        'made up for its other columns. No row could be made: no partition of relation "day" found for row.'
+    ) in [f.message for f in findings]
+
+
+def test_an_insert_that_fails_for_another_reason_is_a_warning(stage: Stage):
+    """A trigger that reads what is not there breaks every INSERT, not only a made-up one."""
+    found = read_back(
+        stage,
+        "ALTER TABLE post ADD COLUMN c int DEFAULT 1; CREATE OR REPLACE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql "
+        "AS 'BEGIN NEW.missing := 2; RETURN NEW; END'; "
+        "CREATE TRIGGER t BEFORE INSERT ON post FOR EACH ROW EXECUTE FUNCTION broken()",
+    )
+    assert [("unsafe-default", W)] == [(f.rule, f.severity) for f in defaults.default_findings(found)]
+
+
 @pytest.mark.parametrize(
     ("statement", "state", "expected"),
     [

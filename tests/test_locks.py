@@ -259,6 +259,27 @@ def test_copy_too_small_is_noted() -> None:
     assert () == verdict(index_build(USER)).notes
 
 
+def test_many_tables_too_small_are_one_note() -> None:
+    """Ten small tables are one line to read, with the first three by name."""
+    small = {f"public.t{number}": (7, 8192) for number in range(10)}
+    result = judge(
+        tuple(index_build(table) for table in small), (), small, scale=1, max_read_ms=1000, max_write_ms=1000
+    )
+    (note,) = result.notes
+    assert note.startswith("public.t0 (7 rows, 8.0 KiB), public.t1 (7 rows, 8.0 KiB), public.t2 (7 rows, 8.0 KiB) and 7")
+    assert note.endswith("7 more tables are too small on the copy to tell how long production would wait (scale 1).")
+
+
+def test_a_wait_within_the_limits_has_no_remedy() -> None:
+    """What needs no cure is recorded without one."""
+    short, long = (
+        verdict(observed("ALTER TABLE t ADD a int", command("ALTER TABLE", locks=(held(USER, AX),)), stalls=(one,)))
+        for one in (Stall(USER, 20.0, 20.0), Stall(USER, 9000.0, 9000.0))
+    )
+    assert ["the limit is 1,000 ms."] * 2 == [found.message.split("; ")[-1] for found in short.stalls]
+    assert all("Split the migration" in found.message for found in long.stalls)
+
+
 @given(
     rows=st.integers(1, 10**9), scale=st.floats(0.001, 1000), ms=st.floats(0, 10**6), mode=st.sampled_from(MODES[4:]),
 )  # fmt: skip

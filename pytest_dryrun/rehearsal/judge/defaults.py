@@ -6,7 +6,7 @@ Functions").
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,16 @@ from pytest_dryrun.rehearsal.judge.counting import finding
 from pytest_dryrun.rehearsal.judge.trial import insert_row, row_values
 from pytest_dryrun.sql.names import identifier
 
+# A row of made-up values may be refused by a constraint, a type, a partition's bound or the application's own trigger.
+_UNFIT = ("22", "23", "P0001")
+
 
 @dataclass(frozen=True, slots=True)
 class DefaultReadback:
     """What a new column's default came to. `verified` is None where no row could be made, with the reason.
 
-    `rows` existed when it was read; `rows_null` of them hold NULL. Both are None for a table that is new.
+    `rows` existed when it was read; `rows_null` of them hold NULL. Both are None for a table that is new. `unfit` where
+    the table only refused the made-up values of the other columns, which says nothing about the default.
     """
 
     table: str
@@ -37,6 +41,7 @@ class DefaultReadback:
     reason: str = ""
     rows: int | None = None
     rows_null: int | None = None
+    unfit: bool = False
 
     @property
     def outcome(self) -> str:
@@ -62,15 +67,18 @@ def columns_default_readback(
 
 
 def default_findings(readbacks: Sequence[DefaultReadback]) -> tuple[Finding, ...]:
-    """A default that new rows do not get is a blocker; one that old rows never got or not verified, a warning."""
-    found = []
+    """A default that new rows do not get is a blocker; one that old rows never got or not verified, a warning.
+
+    That made-up values do not fit a table is a note, one for each table.
+    """
+    found = [*_unfit(readbacks)]
     for item in readbacks:
         evidence = {"column": item.column, "default": item.default, "rows": item.rows, "rows_null": item.rows_null}
         start = f"The default {item.default} of {item.table}, column {item.column},"
         if item.verified is False:
             said = f"{start} does not reach a new row: {item.reason} Look for a trigger or rule that sets the column."
             found.append(finding("unsafe-default", Severity.BLOCKER, said, Location(), item.table, evidence))
-        elif item.verified is None:
+        elif item.verified is None and not item.unfit:
             said = f"{start} was not verified: {item.reason}"
             found.append(finding("unsafe-default", Severity.WARNING, said, Location(), item.table, evidence))
         if item.rows_null:
@@ -81,6 +89,16 @@ def default_findings(readbacks: Sequence[DefaultReadback]) -> tuple[Finding, ...
             said += "batches, or make sure that readers expect NULL."
             found.append(finding("unsafe-default", Severity.WARNING, said, Location(), item.table, evidence))
     return tuple(found)
+
+
+def _unfit(readbacks: Sequence[DefaultReadback]) -> Iterator[Finding]:
+    tables = dict.fromkeys(item.table for item in readbacks if item.unfit)
+    for table in tables:
+        items = [item for item in readbacks if item.unfit and item.table == table]
+        columns, reason = [item.column for item in items], items[0].reason
+        said = f"The defaults of new columns of {table} ({', '.join(columns)}) were not tried: the table does not take "
+        said += f"the values that were made up for its other columns. {reason[:1].upper()}{reason[1:]}."
+        yield finding("unsafe-default", Severity.INFO, said, Location(), table, {"columns": columns})
 
 
 def _read_back(
@@ -107,8 +125,9 @@ def _read_back(
         row = insert_row(connection, table, names, values, shown)
     except psycopg.Error as error:
         reason = f"no row could be made: {_said(error)}"
+        unfit = (error.sqlstate or "").startswith(_UNFIT)
         return [
-            DefaultReadback(table, new.column.name, str(new.default), None, reason, *count)
+            DefaultReadback(table, new.column.name, str(new.default), None, reason, *count, unfit=unfit)
             for new, count in zip(fresh, counts, strict=True)
         ]
     results = []

@@ -20,6 +20,8 @@ from pytest_dryrun.rehearsal.observe.observation import STOP_READERS, STOP_WRITE
 from pytest_dryrun.rehearsal.observe.placement import place, text_lock_timeout_ms, unseen
 from pytest_dryrun.rehearsal.observe.unstepped import UNREPORTED
 
+# A note names no more tables than these.
+FEW = 3
 _INDEX_COMMANDS = frozenset({"CREATE INDEX", "REINDEX"})
 
 
@@ -284,8 +286,10 @@ def _notes(bench: Yardstick, findings: Iterable[Finding]) -> tuple[str, ...]:
         for finding in findings
         if finding.table and finding.table in bench.tables and bench.grown(finding.table) < TELLING_ROWS
     )
-    return tuple(
-        f"{bench.size(table)} is too small on the copy to tell how long production would wait (scale {bench.scale:g})."
-        for table in small
-        if table is not None
-    )
+    if not small:
+        return ()
+    named = [bench.size(table) for table in small if table is not None]
+    more = f" and {len(named) - FEW} more tables" if len(named) > FEW else ""
+    are = "is" if len(named) == 1 else "are"
+    said = f"{', '.join(named[:FEW])}{more} {are} too small on the copy to tell how long production would wait"
+    return (f"{said} (scale {bench.scale:g}).",)

@@ -49,6 +49,7 @@ def blocked(bench: Yardstick, where: Location, one: Observed, *, grows: bool) ->
             severity = Severity.INFO
             if scaled_ms > limit_ms / 2:
                 severity = Severity.BLOCKER if scaled_ms > limit_ms else Severity.WARNING
+            remedy = "" if severity is Severity.INFO else f" {advice.STALL}"
             at_scale = (
                 f"about {milliseconds(scaled_ms)} at scale {bench.scale:g}" if grows else "whatever the table's size"
             )
@@ -56,7 +57,7 @@ def blocked(bench: Yardstick, where: Location, one: Observed, *, grows: bool) ->
                 rule,
                 severity,
                 f"{where.head}: {who} of {stall.table} were kept waiting {milliseconds(ms)} on the copy, {at_scale}; "
-                f"the limit is {milliseconds(limit_ms)}. {advice.STALL}",
+                f"the limit is {milliseconds(limit_ms)}.{remedy}",
                 migration=where.migration,
                 line=where.line,
                 table=stall.table,

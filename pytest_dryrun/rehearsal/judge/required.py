@@ -66,19 +66,51 @@ def has_value(column: CatalogObject, catalog: Catalog) -> bool:
     return domain is not None and "default" in domain.attributes
 
 
+def predecessors(scene: Scene) -> Iterator[tuple[CatalogObject, CatalogObject]]:
+    """Every table of now with the one that writers knew under its name, or that it was itself.
+
+    Where another table took a name, the old one under its new name is nobody's table.
+    """
+    by_oid = {item.oid: item for item in scene.before.of_kind("table")}
+    by_name = {item.identity: item for item in by_oid.values()}
+    for now in scene.after.of_kind("table"):
+        then = by_name.get(now.identity) if now.oid not in by_oid else by_oid[now.oid]
+        if then is not None:
+            yield now, then
+
+
+def _former(scene: Scene) -> dict[str, CatalogObject]:
+    """What each column of now was, by its identity."""
+    numbers = {(item.oid, item.number): item for item in scene.before.of_kind("column")}
+    names = {item.identity: item for item in scene.before.of_kind("column")}
+    found: dict[str, CatalogObject] = {}
+    for now, then in predecessors(scene):
+        for column in scene.after.children(now.identity, "column"):
+            same = now.oid == then.oid
+            old = (
+                numbers.get((column.oid, column.number))
+                if same
+                else names.get(f"{then.identity}.{last(column.identity)}")
+            )
+            if old is not None:
+                found[column.identity] = old
+    return found
+
+
 def _demanded(scene: Scene) -> Iterator[Required]:
-    tables = {item.oid: item.identity for item in scene.before.of_kind("table")}
-    known = {(item.oid, item.number): item for item in scene.before.of_kind("column")}
+    tables = {now.identity: then.identity for now, then in predecessors(scene)}
+    known = _former(scene)
     for column in scene.after.of_kind("column"):
-        if column.oid not in tables or has_value(column, scene.after):
+        table = str(column.parent)
+        if table not in tables or has_value(column, scene.after):
             continue
-        old = known.get((column.oid, column.number))
+        old = known.get(column.identity)
         relied = old is None or has_value(old, scene.before)
         if column.attributes["not_null"]:
             if relied or (old is not None and not old.attributes["not_null"]):
-                yield Required(column, old, tables[column.oid], relied)
+                yield Required(column, old, tables[table], relied)
         elif check := _refusing(scene, column):
-            yield Required(column, old, tables[column.oid], relied, check)
+            yield Required(column, old, tables[table], relied, check)
 
 
 def _refusing(scene: Scene, column: CatalogObject) -> CatalogObject | None:
@@ -117,10 +149,10 @@ def _refuses(scene: Scene, check: CatalogObject, column: CatalogObject) -> bool:
 def _still_missing(scene: Scene, demanded: Sequence[Required]) -> Iterator[Required]:
     """Those without which a row is refused; one that is refused for another reason proves nothing, so they stay."""
     left, proven = list(demanded), set[str]()
-    known = {(item.oid, item.number) for item in scene.before.of_kind("column")}
+    known = _former(scene)
     while left:
         columns = scene.after.children(left[0].table, "column")
-        given = {item.name for item in columns if (item.oid, item.number) in known} | proven
+        given = {item.name for item in columns if item.identity in known} | proven
         without = {item.column.name for item in left}
         names, values = row_values(scene.after, left[0].table, without, given)
         try:

@@ -155,6 +155,8 @@ ORDINARY = {
     "rule": "CREATE RULE silent AS ON UPDATE TO scratch DO INSTEAD NOTHING; DROP RULE quiet ON scratch",
     "enum": "ALTER TYPE \"Role\" ADD VALUE 'GUEST' BEFORE 'ADMIN'",
     "enum renamed": 'ALTER TYPE "Role" RENAME VALUE \'USER\' TO \'MEMBER\'; ALTER TYPE "Role" RENAME TO rank',
+    "enum swapped": 'DROP VIEW people CASCADE; DROP MATERIALIZED VIEW counted; DROP TRIGGER touched ON "User"; CREATE TYPE "Role_new" AS ENUM (\'USER\', \'ADMIN\', \'GUEST\'); REVOKE USAGE ON TYPE "Role_new" FROM PUBLIC; ALTER TABLE "User" ALTER COLUMN role DROP DEFAULT; ALTER TABLE "User" ALTER COLUMN role TYPE "Role_new" USING role::text::"Role_new"; ALTER TYPE "Role" RENAME TO "Role_old"; ALTER TYPE "Role_new" RENAME TO "Role"; DROP TYPE "Role_old"; ALTER TABLE "User" ALTER COLUMN role SET DEFAULT \'USER\'',
+    "default set again": "ALTER TABLE course ALTER COLUMN owner SET DEFAULT 1; ALTER TABLE course ALTER COLUMN owner DROP DEFAULT; ALTER TABLE \"User\" ALTER COLUMN role DROP DEFAULT, ALTER COLUMN role SET DEFAULT 'USER'",
     "types": "CREATE TYPE mood AS ENUM ('a'); CREATE DOMAIN small AS int CHECK (VALUE < 9); CREATE TYPE twin AS (a int); CREATE TYPE reals AS RANGE (subtype = float4); ALTER TYPE pair ADD ATTRIBUTE c int",
     "types gone": "DROP TYPE floats; ALTER TYPE pair OWNER TO librarian",
     "domain": "ALTER DOMAIN email DROP NOT NULL; ALTER DOMAIN email SET DEFAULT 'z@z'; ALTER DOMAIN email DROP CONSTRAINT at",

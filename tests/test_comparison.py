@@ -357,3 +357,20 @@ def test_a_table_of_very_many_columns(database, migrated, columns):
         found["public.k"].keys,
         found["public.k"].values_changed,
     )
+
+
+def test_the_applications_event_triggers_do_not_fire_for_the_comparison(database, migrated):
+    """One that logs DDL among the rows that are compared, and one that refuses tables without a key, see nothing."""
+    run(
+        database,
+        "CREATE TABLE ddl_log (id serial PRIMARY KEY, tag text)",
+        "CREATE FUNCTION log_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO public.ddl_log (tag) VALUES (tg_tag); END $$",
+        "CREATE EVENT TRIGGER logging ON ddl_command_end EXECUTE FUNCTION log_ddl()",
+        "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION 'a table needs a primary key'; END $$",
+        "CREATE EVENT TRIGGER refusing ON ddl_command_end WHEN TAG IN ('CREATE TABLE AS') EXECUTE FUNCTION refuse()",
+    )
+    found = migrated("DELETE FROM t WHERE id = 7", "CREATE TABLE another (id int PRIMARY KEY)")
+    assert (Change.ROWS_LOST, ("id=7",)) == (found["public.t"].change, found["public.t"].keys)
+    assert Change.ROWS_ADDED is found["public.ddl_log"].change

@@ -138,7 +138,7 @@ def test_a_failure_names_statement_line_and_code(database: Conninfo, tmp_path: P
     """In a whole file everything is undone; the row stays open with its log, and the next deploy refuses."""
     add(tmp_path, "1_a", "CREATE TABLE a (id int);\n\nINSERT INTO a VALUES (1);\nINSERT INTO a SELECT 1/0;\nSELECT 1;")
     with pytest.raises(
-        MigrationFailed, match=r"1_a failed in line 4: division by zero \(22012\): INSERT INTO a SELECT 1/0"
+        MigrationFailed, match=r"1_a failed in line 4: division by zero \(22012\): INSERT INTO a SELECT 1/0\."
     ) as caught:
         deploy(database, prisma(tmp_path), observer=Watcher() if watched else None)
     failure = caught.value

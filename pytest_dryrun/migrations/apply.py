@@ -288,7 +288,7 @@ def _failed(
     primary = " ".join((error.diag.message_primary or str(error)).split())
     code = f" ({error.sqlstate})" if error.sqlstate else ""
     at = f" in line {line or (statement.line if statement else None)}" if line or (statement and statement.line) else ""
-    text = f": {_short(statement.sql)}" if statement else ""
+    text = f": {_short(statement.sql).rstrip(';')}." if statement else "."
     hint = " ".join((error.diag.message_hint or error.diag.message_detail or "").split())
     return MigrationFailed(
         f"Migration {migration.name} failed{at}: {primary}{code}{text}",

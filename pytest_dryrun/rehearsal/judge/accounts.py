@@ -101,8 +101,12 @@ class Accounts:
         return self.is_listed(item) or not self.listed.isdisjoint(self._around(item))
 
     def is_compared(self, item: Difference) -> bool:
-        """Whether the schema difference has compared this object's definition, and so found it equal or listed it."""
-        return self.is_listed(item) or any(one in self.before and one in self.after for one in self._whole(item))
+        """Whether the schema difference has compared this object's definition, and so found it equal or listed it.
+
+        Of a column it has done so where it reads the column itself: a view's columns are in no difference.
+        """
+        whole = {item.address} if item.address.sub else self._whole(item)
+        return self.is_listed(item) or any(one in self.before and one in self.after for one in whole)
 
     def is_reported(self, item: Difference, rules: Sequence[str], reported: Sequence[Finding]) -> bool:
         """Whether a judge of its own has reported this object, or its table, by one of these rules."""

@@ -127,7 +127,7 @@ def _read_back(
         reason = f"no row could be made: {_said(error)}"
         unfit = (error.sqlstate or "").startswith(_UNFIT)
         return [
-            DefaultReadback(table, new.column.name, str(new.default), None, reason, *count, unfit=unfit)
+            DefaultReadback(table, new.column.name, str(new.default), None, reason, count[0], count[1], unfit)
             for new, count in zip(fresh, counts, strict=True)
         ]
     results = []

@@ -289,7 +289,8 @@ def _notes(bench: Yardstick, findings: Iterable[Finding]) -> tuple[str, ...]:
     if not small:
         return ()
     named = [bench.size(table) for table in small if table is not None]
-    more = f" and {len(named) - FEW} more tables" if len(named) > FEW else ""
+    left = len(named) - FEW
+    more = f" and {left} more table{'s' * (left > 1)}" if left > 0 else ""
     are = "is" if len(named) == 1 else "are"
     said = f"{', '.join(named[:FEW])}{more} {are} too small on the copy to tell how long production would wait"
     return (f"{said} (scale {bench.scale:g}).",)

@@ -7,7 +7,7 @@ import pytest
 from scenes import B, W, rehearsed
 
 from pytest_dryrun.rehearsal.judge.required import required_columns
-from pytest_dryrun.rehearsal.judge.successors import left_behind
+from pytest_dryrun.rehearsal.judge.successors import successors_lack
 
 pytestmark = pytest.mark.live
 
@@ -66,7 +66,7 @@ REST += "CREATE POLICY mine ON ship USING (tons < 50);"
 def test_left_behind(postgres, text, expected):
     """Object, rule and severity of each loss."""
     with rehearsed(postgres, SETUP, text) as scene:
-        found = left_behind(scene)
+        found = successors_lack(scene)
     assert expected == sorted((item.object, item.rule, item.severity) for item in found)
 
 
@@ -88,7 +88,7 @@ def test_a_faithful_successor_demands_nothing_new(postgres):
 def test_what_is_said(postgres):
     """Object, place, harm and cure."""
     with rehearsed(postgres, SETUP, f"CREATE TABLE ship_new (LIKE ship INCLUDING DEFAULTS); {SWAP} {REST}") as scene:
-        [said] = [item.message for item in left_behind(scene) if item.object == "public.ship_pkey"]
+        [said] = [item.message for item in successors_lack(scene) if item.object == "public.ship_pkey"]
     assert (
         "Primary key ship_pkey of public.ship is not on the table that stands under this name now, put there by "
         "20260301_change, line 1: two rows may have the same key from now on, and every INSERT ... ON CONFLICT on it fails. "

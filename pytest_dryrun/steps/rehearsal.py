@@ -36,7 +36,7 @@ from pytest_dryrun.rehearsal.judge.rows import not_verified
 from pytest_dryrun.rehearsal.judge.scene import Scene, is_history
 from pytest_dryrun.rehearsal.judge.sequences import set_back
 from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
-from pytest_dryrun.rehearsal.judge.successors import left_behind
+from pytest_dryrun.rehearsal.judge.successors import successors_lack
 from pytest_dryrun.rehearsal.judge.undone import undone
 from pytest_dryrun.rehearsal.judge.validity import constraint_findings
 from pytest_dryrun.rehearsal.observe.folding import fold
@@ -217,7 +217,7 @@ def _judged(
             *destructive(scene),
             *data_at_risk(scene),
             *kept_computed(scene),
-            *left_behind(scene),
+            *successors_lack(scene),
             *not_verified(scene, unverified, written),
         ),
         foreign_keys=(

@@ -17,7 +17,7 @@ from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.names import bare, last, parts
 
 
-def left_behind(scene: Scene) -> tuple[Finding, ...]:
+def successors_lack(scene: Scene) -> tuple[Finding, ...]:
     """`object-dropped` and `object-changed`: what a replaced table lost, and indexes made again without UNIQUE."""
     found: list[Finding] = []
     for now, then in predecessors(scene):

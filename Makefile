@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
-PURE := $(patsubst %,tests/test_%.py,decision redaction waivers ledger checklist config_file judging)
+PURE := $(patsubst %,tests/test_%.py,decision redaction rules waivers ledger checklist config_file judging effects_places)
 
 .PHONY: rehearsal test test-serial check format coverage bench staging-up staging-down clean
 

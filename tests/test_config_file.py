@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import get_args
 
@@ -11,6 +12,7 @@ import pytest
 from pytest_dryrun.config import DecisionTable, Project, Table, Target, WaiverTable, size_bytes
 from pytest_dryrun.config_file import find, load
 from pytest_dryrun.model.errors import ConfigurationError
+from pytest_dryrun.model.waivers import Waiver
 
 MINIMAL = """
 [project]
@@ -140,6 +142,11 @@ rule = "rows-lost"
         ("[targets.local.smoke]\ncomand = 'x'", "targets.local.smoke.comand: unknown key, did you mean command?"),
         ("[targets.local.api]\nstart = '${GONE}'", "api.start: the environment variable GONE is not set"),
         ("[targetz]", "targetz: unknown key, did you mean targets?"),
+        ('[[waivers]]\nmigration = "m"', "waivers[0].rule: missing"),
+        (
+            '[targets.local.migrations]\ntool = "sql"\nschema = "shop"',
+            "`schema` is where another tool keeps its history",
+        ),
         (
             '[[waivers]]\nrule = "a"\nmigration = "m"\nwhy = "x"',
             "waivers[0].why: unknown key, allowed: rule, migration",
@@ -352,3 +359,12 @@ def test_what_is_timed_and_what_sends_statements(tmp_path, tables, timed, sends)
     """An API has the database work before any of its requests is timed."""
     target = load(write(tmp_path, f"{MINIMAL}\n{tables}\n"), "local", {}).targets["local"]
     assert (timed, sends) == (target.performance.timed, target.sends_statements)
+
+
+def test_a_configured_waiver_is_the_one_that_the_run_applies(tmp_path):
+    """Every key comes through, and the file it stands in is named."""
+    table = '[[waivers]]\nrule = "rows-lost"\nobject = "public.log"\nreason = "old"\napprover = "Ada"\n'
+    table += "expires = 2027-01-01\n"
+    (configured,) = load(write(tmp_path, MINIMAL + table), "local", {}).waivers
+    expected = Waiver("rows-lost", None, "old", "dryrun.toml", None, "", "Ada", date(2027, 1, 1), "public.log")
+    assert expected == configured.waiver("dryrun.toml")

@@ -74,6 +74,21 @@ def test_what_an_exception_says_of_its_check(error, owner, expected):
     assert expected == verdict(error, owner=owner)
 
 
+@pytest.mark.parametrize(
+    ("error", "owner", "expected"),
+    [
+        (DryRunError("a", "b", "c"), "backup-created", ("backup-created",)),
+        (Blocked("not met", ("schema-diff", "indexes-valid")), "other", ("schema-diff", "indexes-valid")),
+        (Blocked("another run is going on"), None, ()),
+        (AssertionError("no"), None, ()),
+    ],
+    ids=["the check that met the error first", "the checks it names", "no check", "not blocked at all"],
+)
+def test_what_blocked_a_check_is_recorded_by_slug(error, owner, expected):
+    """Nobody has to read it out of a text."""
+    assert expected == seen(phase("setup", error), record=plain(), owner=owner).finished("x").blocked_by
+
+
 def test_a_blocking_finding_fails_a_check_that_forgot_to():
     """Recording is enough: a check cannot pass over its own blocker."""
     record = plain()

@@ -103,6 +103,14 @@ def test_the_most_telling_statement_is_found():
     assert Location() == find(pending, ["zz"], ["rename"])
     assert "by a pending migration" == str(Location())
     assert "by one, line 3" == str(Location("one", 3))
+    assert ["one:3", "one, DROP TABLE t", "a pending migration, DROP TABLE t"] == [
+        place.head
+        for place in (
+            Location("one", 3, "DROP TABLE t"),
+            Location("one", None, " DROP TABLE t"),
+            Location(sql="DROP TABLE t"),
+        )
+    ]
 
 
 @given(

@@ -18,7 +18,7 @@ from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import start
 from pytest_dryrun.rehearsal.judge import locks
-from pytest_dryrun.rehearsal.judge.undone import undone
+from pytest_dryrun.rehearsal.judge.undone import caught, undone
 from pytest_dryrun.rehearsal.observe.folding import fold, shape
 from pytest_dryrun.rehearsal.observe.observation import Observed
 from pytest_dryrun.rehearsal.observe.recorder import Recorder
@@ -337,6 +337,41 @@ def test_stepping_a_whole_file_comes_to_the_same(database: Conninfo, script: str
 def test_a_rollback_that_loses_nothing_is_quiet(database: Conninfo, script: str) -> None:
     """Reading, trying first, and what a block caught itself are no lost work."""
     assert "rolled-back-itself" not in {rule for rule, _ in watch(database, script).rules}
+
+
+BODY = "DO $$ BEGIN {} EXCEPTION WHEN {} THEN RAISE NOTICE 'done'; END $$"
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        pytest.param(BODY.format("ALTER TABLE book ADD UNIQUE (shelf);", "others"), [(1, ["ALTER TABLE"], ["others"])], id="everything is caught"),
+        pytest.param("SELECT 1;\n" + BODY.format("CREATE UNIQUE INDEX u ON book (shelf);", "duplicate_table OR unique_violation"), [(2, ["CREATE INDEX"], ["duplicate_table", "unique_violation"])], id="duplicates are caught"),
+        pytest.param(BODY.format("CREATE TYPE mood AS ENUM ('a'); CREATE TYPE mood AS ENUM ('a');", "duplicate_object"), [], id="it is there already"),
+        pytest.param(BODY.format("CREATE TABLE book (id int);", "SQLSTATE '42P07'"), [], id="by its number"),
+        pytest.param(BODY.format("ALTER TABLE book ADD pages int; CREATE INDEX ON book (pages);", "others"), [], id="nothing failed"),
+    ],
+)  # fmt: skip
+def test_a_caught_error_is_told(database: Conninfo, script: str, expected: list[object], whole: bool) -> None:  # noqa: FBT001
+    """Where a handler catches more than that something is there already, what failed is not done and nobody says so."""
+    found = caught(watch(database, script, whole=whole).observed)
+    assert expected == [(item.line, item.evidence["failed"], item.evidence["caught_by"]) for item in found]
+    assert all((item.rule, item.severity) == ("rolled-back-itself", Severity.BLOCKER) for item in found)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "DROP INDEX CONCURRENTLY book_shelf; REINDEX INDEX CONCURRENTLY book_pkey; CREATE INDEX CONCURRENTLY i ON book (title)",
+        "ALTER TABLE loan DETACH PARTITION loan_old CONCURRENTLY; VACUUM FULL book; CLUSTER book USING book_pkey",
+        "CREATE TABLE IF NOT EXISTS book (id int); CREATE EXTENSION IF NOT EXISTS plpgsql; DROP TABLE IF EXISTS nobody; REFRESH MATERIALIZED VIEW CONCURRENTLY crowded; DROP MATERIALIZED VIEW crowded; TRUNCATE book",
+        "CREATE TABLE shelf AS SELECT DISTINCT shelf FROM book; SELECT * INTO again FROM shelf; CREATE SCHEMA s CREATE TABLE t (id int) CREATE VIEW v AS SELECT 1",
+    ],
+)
+def test_commands_that_end_are_not_taken_for_failed(database: Conninfo, script: str) -> None:
+    """Nor those that work in several transactions, or find nothing to do."""
+    assert [()] == list({one.failed for one in watch(database, script).observed})
 
 
 def test_a_rollback_to_a_savepoint_is_a_warning(database: Conninfo) -> None:

@@ -8,10 +8,19 @@ from collections.abc import Iterator, Sequence
 from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal.observe.observation import Observed
+from pytest_dryrun.sql.places import CLOSE, OPEN, words
 
 _ROLLBACK = re.compile(r"\s*(ROLLBACK|ABORT)\b(?!\s+PREPARED\b)(?!.*\bTO\b)", re.IGNORECASE)
 _TO = re.compile(
     r"""\s*ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO\s+(?:SAVEPOINT\s+)?(?P<name>\S+)""", re.IGNORECASE | re.VERBOSE
+)
+# What an exception handler may catch without hiding anything: that something is there already, or gone already.
+_DONE_ALREADY = frozenset(
+    {
+        *("duplicate_object", "duplicate_table", "duplicate_column", "duplicate_function", "duplicate_schema"),
+        *("undefined_object", "undefined_table", "undefined_column", "undefined_function", "invalid_schema_name"),
+        *("42710", "42p07", "42701", "42723", "42p06", "42704", "42p01", "42703", "42883", "3f000"),
+    }
 )
 _SAVEPOINT = re.compile(r"\s*SAVEPOINT\s+(\S+)", re.IGNORECASE)
 
@@ -71,6 +80,48 @@ def _to_savepoints(observed: Sequence[Observed]) -> Iterator[Finding]:
                 line=where.line,
                 evidence={"undone": [each.run.sql[:200] for each in lost[:20]]},
             )
+
+
+def caught(observed: Sequence[Observed]) -> tuple[Finding, ...]:
+    """Find DDL commands whose error an exception handler caught; judge only what applied.
+
+    A handler for nothing but what says that the work is done already is ordinary, idempotent work.
+    """
+    found = []
+    for one in observed:
+        handled = _conditions(one.run.sql)
+        if not one.failed or (handled and {name.lower() for name in handled} <= _DONE_ALREADY):
+            continue
+        where = Location(one.run.migration or None, one.run.line or None, one.run.sql)
+        by = f"EXCEPTION WHEN {' OR '.join(handled)}" if handled else "an EXCEPTION block of what it calls"
+        commands = ", ".join(dict.fromkeys(one.failed))
+        text = (
+            f"{where.head}: {commands} failed in it, and {by} caught the error. The migration counts as applied, and"
+            " what the command was to do is not done. Catch only what says that it is there already (duplicate_object,"
+            " duplicate_table, duplicate_column), and let everything else fail."
+        )
+        evidence = {"failed": list(one.failed), "caught_by": list(handled)}
+        found.append(
+            Finding("rolled-back-itself", Severity.BLOCKER, text, where.migration, where.line, evidence=evidence)
+        )
+    return tuple(found)
+
+
+def _conditions(sql: str) -> tuple[str, ...]:
+    """What the exception handlers of a body catch, as they spell it."""
+    found: list[str] = []
+    handlers, inside = False, False
+    text = list(words(sql))
+    for position, item in enumerate(text):
+        if item == "exception" and text[position + 1 : position + 2] == ["when"]:
+            handlers = True
+        elif handlers and item in ("when", "then"):
+            inside = item == "when"
+        elif inside and item not in ("or", "sqlstate", OPEN, CLOSE):
+            found.append(item)
+        elif handlers and item == "end":
+            handlers = False
+    return tuple(dict.fromkeys(found))
 
 
 def _said(lost: Sequence[Observed]) -> str:

@@ -49,6 +49,19 @@ def commands(
     return tuple(done)
 
 
+def unfinished(events: Sequence[Event]) -> tuple[str, ...]:
+    """The tags of DDL commands of one session that began and never ended: they failed, whoever caught the error."""
+    begun: list[str] = []
+    failed: list[str] = []
+    for event in events:
+        if event["event"] == "ddl_command_start":
+            begun.append(event["tag"])
+        elif event["event"] == "ddl_command_end" and event["tag"] in begun:
+            while begun and (tag := begun.pop()) != event["tag"]:
+                failed.append(tag)
+    return (*failed, *begun)
+
+
 def _command(start: Event, inside: Sequence[Event], end: Event, names: Naming, aborted: frozenset[str]) -> Command:
     earlier = start.get("rows", {})
     read: dict[str, int] = {}
@@ -165,6 +178,7 @@ def assemble(
                 rebuilt=rebuilt,
                 looked=window.looked,
                 lines=window.lines,
+                failed=unfinished(sessions.inside(window)),
                 undone=any(command.undone for command in done) or (window.xid in aborted and wrote),
             )
         )

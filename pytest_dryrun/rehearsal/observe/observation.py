@@ -116,7 +116,8 @@ class Observed:
     `read` are rows read by what is no DDL command, per relation; `rebuilt` maps an index that got a new file to its
     table. `looked` tells that the server was asked what the statement had done, so that its words say nothing more.
     `lines` are all lines that this entry stands for, where statements of one shape were watched as one.
-    `undone` tells that it did work in a transaction that was rolled back without an error.
+    `undone` tells that it did work in a transaction that was rolled back without an error. `failed` are the tags of DDL
+    commands that began inside it and did not end.
     """
 
     run: StatementRun
@@ -134,3 +135,4 @@ class Observed:
     looked: bool = False
     lines: tuple[int, ...] = ()
     undone: bool = False
+    failed: tuple[str, ...] = ()

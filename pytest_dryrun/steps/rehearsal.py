@@ -35,7 +35,7 @@ from pytest_dryrun.rehearsal.judge.rows import not_verified
 from pytest_dryrun.rehearsal.judge.scene import Scene, is_history
 from pytest_dryrun.rehearsal.judge.sequences import set_back
 from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
-from pytest_dryrun.rehearsal.judge.undone import undone
+from pytest_dryrun.rehearsal.judge.undone import applied_only, undone
 from pytest_dryrun.rehearsal.judge.validity import constraint_findings
 from pytest_dryrun.rehearsal.judge.violations import VIOLATIONS, violations
 from pytest_dryrun.rehearsal.observe import stalls
@@ -273,7 +273,7 @@ def _judged(
     )
     return replace(
         found,
-        undone=undone(watched.observed, scene.migrations),
+        undone=undone(applied_only(watched.observed, watched.error), scene.migrations),
         destructive=(
             *found.destructive,
             *destructive(scene),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from pytest_dryrun.model.errors import MigrationFailed
 from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal.observe.observation import Observed
@@ -14,6 +15,16 @@ _TO = re.compile(
     r"""\s*ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO\s+(?:SAVEPOINT\s+)?(?P<name>\S+)""", re.IGNORECASE | re.VERBOSE
 )
 _SAVEPOINT = re.compile(r"\s*SAVEPOINT\s+(\S+)", re.IGNORECASE)
+
+
+def applied_only(observed: Sequence[Observed], error: MigrationFailed | None) -> tuple[Observed, ...]:
+    """Leave out what a migration that failed did, and whatever the server undid together with it."""
+    if error is None:
+        return tuple(observed)
+    if error.migration is None:
+        return ()
+    failed = {one.transaction for one in observed if one.run.migration in ("", error.migration)}
+    return tuple(one for one in observed if one.transaction not in failed)
 
 
 def undone(observed: Sequence[Observed], migrations: Sequence[Migration]) -> tuple[Finding, ...]:

@@ -488,6 +488,11 @@ def read_back(stage: Stage, text: str) -> tuple[defaults.DefaultReadback, ...]:
             [("id", True, None, None), ("c", True, None, None)],
             id="new table",
         ),
+        pytest.param(
+            "CREATE TABLE seen (day date PRIMARY KEY, c int DEFAULT 3); INSERT INTO seen VALUES ('2024-02-29')",
+            [("c", True, None, None)],
+            id="a date in the key",
+        ),
         pytest.param("CREATE TABLE alone (c int DEFAULT 3)", [("c", True, None, None)], id="nothing to give"),
         pytest.param(
             "ALTER TABLE post ADD COLUMN c int DEFAULT 1, ADD CHECK (b < 0) NOT VALID",

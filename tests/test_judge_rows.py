@@ -332,6 +332,14 @@ def test_what_is_filled_is_a_note_with_counts(judge):
     assert {"chip": 50} == found.tables["public.animal"].filled
 
 
+def test_the_statement_that_fills_a_new_column_is_named(judge):
+    """Not the one that adds it in an earlier file, which names table and column too."""
+    merge = "SELECT 1;\nMERGE INTO animal USING (SELECT 3 AS id) s ON s.id = animal.id WHEN MATCHED THEN UPDATE SET kind = 'x'"
+    found = judge(SHELTER, "ALTER TABLE animal ADD kind text", merge)
+    (note,) = (item for item in found.findings if item.severity is Severity.INFO and item.rule == "content-changed")
+    assert ("m2", 2) == (note.migration, note.line)
+
+
 def test_writes_are_called_writes(judge):
     """One row written three times is three writes and one changed row."""
     found = judge(SHELTER, "; ".join(["UPDATE visit SET fee = fee + 1 WHERE id = 3"] * 3))

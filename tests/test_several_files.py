@@ -79,6 +79,13 @@ def test_what_the_failed_file_itself_left_is_named(disposable, tmp_path, first):
     assert message.startswith(f"{'003' if first else '002'}_pending.sql left part of its work behind: ")
 
 
+def test_a_file_that_failed_did_not_roll_itself_back(disposable, tmp_path):
+    """The server undid its work because a statement failed: that is said, and nothing of a ROLLBACK in the file."""
+    failing = "CREATE TABLE audit (id int PRIMARY KEY);\nUPDATE customer SET id = id;\nALTER SEQUENCE nowhere CYCLE;\n"
+    seen = reviewed(tmp_path, disposable, SAFE, failing)
+    assert {"statement-failed": []} == blockers(seen["schema-diff"])
+
+
 def test_values_that_no_second_run_would_give_are_nobodys_leftovers(disposable, tmp_path):
     """The clock and random values differ between two copies, and that is all."""
     first = "ALTER TABLE customer ADD COLUMN token text DEFAULT gen_random_uuid()::text;\n"

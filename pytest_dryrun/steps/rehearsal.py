@@ -37,7 +37,7 @@ from pytest_dryrun.rehearsal.judge.scene import Scene, is_history
 from pytest_dryrun.rehearsal.judge.sequences import set_back
 from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
 from pytest_dryrun.rehearsal.judge.successors import successors_lack
-from pytest_dryrun.rehearsal.judge.undone import caught, undone
+from pytest_dryrun.rehearsal.judge.undone import applied_only, caught, undone
 from pytest_dryrun.rehearsal.judge.validity import constraint_findings
 from pytest_dryrun.rehearsal.observe.folding import fold
 from pytest_dryrun.rehearsal.observe.observation import strength
@@ -212,7 +212,7 @@ def _judged(
     return replace(
         found,
         undone=(
-            *undone(watched.observed, scene.migrations),
+            *undone(applied_only(watched.observed, watched.error), scene.migrations),
             *(caught(watched.observed) if watched.error is None else ()),
         ),
         destructive=(

@@ -261,7 +261,12 @@ def _filling(scene: Scene, item: TableComparison | None, table: str, column: str
     names = names_of(scene, item.table if item else table)
     mine = [write for write in scene.writes() if write.verb == "update" and any(write.on(name) for name in names)]
     fitting = [write for write in mine if column in set(words(write.place.sql))] or mine
-    return fitting[0].place if fitting else scene.find([bare(parts(table)[-1]), column], ["update", "alter", "merge"])
+    if fitting:
+        return fitting[0].place
+    wanted = [bare(parts(table)[-1]), column]
+    place = scene.find(wanted, ["update", "merge"])
+    # What adds the column names both too, and stands before what fills it.
+    return place if {*wanted} <= {*words(place.sql)} else scene.find(wanted, ["update", "alter", "merge"])
 
 
 def _unpopulated(scene: Scene) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ FRESH = {
     "text": "pg_catalog.md5(pg_catalog.random()::text)",
     "character": "pg_catalog.md5(pg_catalog.random()::text)",
     "timestamp": "pg_catalog.clock_timestamp()",
+    "date": "(SELECT coalesce(max({0}), current_date) + 1 FROM {1} WHERE isfinite({0}))",
 }
 # A value that will do where there is no row to take one from.
 PLAIN = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from pytest_dryrun.model.errors import MigrationFailed
 from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal.observe.observation import Observed
@@ -23,6 +24,16 @@ _DONE_ALREADY = frozenset(
     }
 )
 _SAVEPOINT = re.compile(r"\s*SAVEPOINT\s+(\S+)", re.IGNORECASE)
+
+
+def applied_only(observed: Sequence[Observed], error: MigrationFailed | None) -> tuple[Observed, ...]:
+    """Leave out what a migration that failed did, and whatever the server undid together with it."""
+    if error is None:
+        return tuple(observed)
+    if error.migration is None:
+        return ()
+    failed = {one.transaction for one in observed if one.run.migration in ("", error.migration)}
+    return tuple(one for one in observed if one.transaction not in failed)
 
 
 def undone(observed: Sequence[Observed], migrations: Sequence[Migration]) -> tuple[Finding, ...]:
@@ -85,7 +96,8 @@ def _to_savepoints(observed: Sequence[Observed]) -> Iterator[Finding]:
 def caught(observed: Sequence[Observed]) -> tuple[Finding, ...]:
     """Find DDL commands whose error an exception handler caught; judge only what applied.
 
-    A handler for nothing but what says that the work is done already is ordinary, idempotent work.
+    A handler for nothing but what says that the work is done already is ordinary, idempotent work; any other one is a
+    warning, for its author has thought of the failure.
     """
     found = []
     for one in observed:
@@ -102,7 +114,7 @@ def caught(observed: Sequence[Observed]) -> tuple[Finding, ...]:
         )
         evidence = {"failed": list(one.failed), "caught_by": list(handled)}
         found.append(
-            Finding("rolled-back-itself", Severity.BLOCKER, text, where.migration, where.line, evidence=evidence)
+            Finding("rolled-back-itself", Severity.WARNING, text, where.migration, where.line, evidence=evidence)
         )
     return tuple(found)
 

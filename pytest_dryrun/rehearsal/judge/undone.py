@@ -96,8 +96,7 @@ def _to_savepoints(observed: Sequence[Observed]) -> Iterator[Finding]:
 def caught(observed: Sequence[Observed]) -> tuple[Finding, ...]:
     """Find DDL commands whose error an exception handler caught; judge only what applied.
 
-    A handler for nothing but what says that the work is done already is ordinary, idempotent work; any other one is a
-    warning, for its author has thought of the failure.
+    A handler for nothing but what says that the work is done already is ordinary, idempotent work.
     """
     found = []
     for one in observed:
@@ -114,7 +113,7 @@ def caught(observed: Sequence[Observed]) -> tuple[Finding, ...]:
         )
         evidence = {"failed": list(one.failed), "caught_by": list(handled)}
         found.append(
-            Finding("rolled-back-itself", Severity.WARNING, text, where.migration, where.line, evidence=evidence)
+            Finding("rolled-back-itself", Severity.BLOCKER, text, where.migration, where.line, evidence=evidence)
         )
     return tuple(found)
 

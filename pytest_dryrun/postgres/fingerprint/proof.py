@@ -54,7 +54,9 @@ def _not_verified(before: Fingerprint, after: Fingerprint) -> Iterator[Differenc
             kind = Kind.EXCLUDED if item.expected else Kind.NOT_VERIFIED
             if (item.table, kind) not in seen:
                 seen.add((item.table, kind))
-                yield Difference(item.table, kind, f"{item.table} was not verified ({side}): {item.reason}.")
+                yield Difference(
+                    item.table, kind, f"{item.table} was not verified in the {side} database: {item.reason}."
+                )
 
 
 def _tables(before: Fingerprint, after: Fingerprint) -> Iterator[Difference]:

@@ -15,6 +15,7 @@ from psycopg import pq
 
 from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.catalog.definitions import definition
+from pytest_dryrun.postgres.catalog.kinds import CATALOG_OF
 from pytest_dryrun.postgres.catalog.queries import MEMBERS, queries
 from pytest_dryrun.sql.names import last
 
@@ -114,43 +115,16 @@ def read_catalog(connection: psycopg.Connection[Any], *, members: bool = False) 
     return Catalog(version_num, tuple(_objects(rows)))
 
 
-# Where pg_depend looks for an object of a kind; all others of a table's are of its extension.
-_CLASSES = {
-    **dict.fromkeys(("table", "foreign table", "view", "materialized view", "sequence", "index"), "pg_class"),
-    **dict.fromkeys(("enum", "domain", "composite type", "range type", "base type"), "pg_type"),
-    **dict.fromkeys(("function", "procedure", "aggregate"), "pg_proc"),
-    "schema": "pg_namespace",
-    "trigger": "pg_trigger",
-    "event trigger": "pg_event_trigger",
-    "statistics": "pg_statistic_ext",
-    "collation": "pg_collation",
-    "cast": "pg_cast",
-    "operator": "pg_operator",
-    "operator class": "pg_opclass",
-    "operator family": "pg_opfamily",
-    "conversion": "pg_conversion",
-    "language": "pg_language",
-    "access method": "pg_am",
-    "transform": "pg_transform",
-    "text search parser": "pg_ts_parser",
-    "text search template": "pg_ts_template",
-    "text search configuration": "pg_ts_config",
-    "text search dictionary": "pg_ts_dict",
-    "foreign-data wrapper": "pg_foreign_data_wrapper",
-    "server": "pg_foreign_server",
-}
-
-
 def _marked(rows: Sequence[Sequence[Any]], belonging: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
     """The rows, those of extensions with the extension's name among their details."""
     by_name = {(catalog, oid): extension for catalog, _, oid, extension in belonging}
     by_oid = {(classid, oid): extension for _, classid, oid, extension in belonging}
-    tables = {row[5]: by_name.get(("pg_class", row[1])) for row in rows if _CLASSES.get(row[0]) == "pg_class"}
+    tables = {row[5]: by_name.get(("pg_class", row[1])) for row in rows if CATALOG_OF.get(row[0]) == "pg_class"}
 
     def extension(row: Sequence[Any]) -> str | None:
         if row[0] == "comment":
             return by_oid.get((row[9]["class"], row[1]))
-        own = by_name.get((_CLASSES.get(row[0], ""), row[1]))
+        own = by_name.get((CATALOG_OF.get(row[0], ""), row[1]))
         return own or (tables.get(row[6]) if row[6] is not None else None)
 
     return [(*row[:9], {**row[9], "extension": found}) if (found := extension(row)) else row for row in rows]

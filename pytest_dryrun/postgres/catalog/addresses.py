@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
+from pytest_dryrun.postgres.catalog.kinds import CATALOG_OF
 from pytest_dryrun.postgres.catalog.rows import Row
 
 
@@ -61,52 +62,6 @@ LINKS = {
 }
 TABLE_KINDS = frozenset("rpf")
 
-KINDS = {
-    "table": "pg_class",
-    "foreign table": "pg_class",
-    "view": "pg_class",
-    "materialized view": "pg_class",
-    "index": "pg_class",
-    "sequence": "pg_class",
-    "column": "pg_class",
-    "constraint": "pg_constraint",
-    "function": "pg_proc",
-    "procedure": "pg_proc",
-    "aggregate": "pg_proc",
-    "trigger": "pg_trigger",
-    "event trigger": "pg_event_trigger",
-    "rule": "pg_rewrite",
-    "policy": "pg_policy",
-    "enum": "pg_type",
-    "enum value": "pg_type",
-    "domain": "pg_type",
-    "composite type": "pg_type",
-    "range type": "pg_type",
-    "base type": "pg_type",
-    "statistics": "pg_statistic_ext",
-    "collation": "pg_collation",
-    "cast": "pg_cast",
-    "operator": "pg_operator",
-    "operator class": "pg_opclass",
-    "operator family": "pg_opfamily",
-    "conversion": "pg_conversion",
-    "language": "pg_language",
-    "access method": "pg_am",
-    "transform": "pg_transform",
-    "text search parser": "pg_ts_parser",
-    "text search template": "pg_ts_template",
-    "text search configuration": "pg_ts_config",
-    "text search dictionary": "pg_ts_dict",
-    "foreign-data wrapper": "pg_foreign_data_wrapper",
-    "server": "pg_foreign_server",
-    "user mapping": "pg_user_mapping",
-    "default privileges": "pg_default_acl",
-    "publication": "pg_publication",
-    "subscription": "pg_subscription",
-    "schema": "pg_namespace",
-    "extension": "pg_extension",
-}
-
 
 def address_of(item: CatalogObject, names: Mapping[int, str]) -> Address | None:
     """Where an object of the by-name catalog stands; `names` are the system catalogs by oid.
@@ -115,7 +70,7 @@ def address_of(item: CatalogObject, names: Mapping[int, str]) -> Address | None:
     """
     if item.kind == "comment":
         return Address(COMMENT + names.get(item.details["class"], ""), item.oid, item.number)
-    catalog = KINDS.get(" ".join(item.kind.split()))
+    catalog = CATALOG_OF.get(item.kind)
     return Address(catalog, item.oid, item.number) if catalog else None
 
 

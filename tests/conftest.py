@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -42,12 +44,36 @@ def postgres(disposable: Disposable) -> Conninfo:
     return disposable.conninfo
 
 
+@pytest.fixture(scope="session")
+def newest() -> Iterator[Conninfo]:
+    """Give a superuser's way into the newest PostgreSQL at hand, for what came with 17 and 18."""
+    bindir = Path(os.environ.get("DRYRUN_TEST_POSTGRES", "/nowhere")) / "18" / "bin"
+    require((bindir / "postgres").exists(), "DRYRUN_TEST_POSTGRES names no folder with PostgreSQL 18 in it")
+    workspace = Workspace.create(f"tests-{uuid.uuid4().hex[:12]}")
+    try:
+        server = start("binaries", workspace=workspace, bindir=str(bindir))
+        yield server.conninfo
+        server.stop()
+    finally:
+        workspace.close()
+
+
+@pytest.fixture
+def newest_database(newest: Conninfo) -> Iterator[Conninfo]:
+    """Make a fresh, empty database there, dropped afterwards."""
+    yield from _database(newest)
+
+
 @pytest.fixture
 def database(postgres: Conninfo) -> Iterator[Conninfo]:
     """Make a fresh, empty database, dropped afterwards."""
+    yield from _database(postgres)
+
+
+def _database(server: Conninfo) -> Iterator[Conninfo]:
     name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(**postgres.parameters(), autocommit=True) as connection:
+    with psycopg.connect(**server.parameters(), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield postgres.database(name)
-    with psycopg.connect(**postgres.parameters(), autocommit=True) as connection:
+    yield server.database(name)
+    with psycopg.connect(**server.parameters(), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

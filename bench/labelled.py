@@ -93,14 +93,11 @@ def run(migration: Labelled, *, keep: Path | None = None, bindir: str = "") -> T
     with tempfile.TemporaryDirectory(prefix="dryrun-labelled-") as top:
         folder = project(migration, Path(top) / migration.name, bindir=bindir)
         began = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "--dryrun-target=local", "-p", "no:cacheprovider"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
+        argv = [sys.executable, "-m", "pytest", "--dryrun-target=local", "-p", "no:cacheprovider"]
+        try:
+            done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        except subprocess.TimeoutExpired:  # no verdict, and the others go on
+            return judge(migration, None, 2, f"it did not end within {LIMIT_S} s", LIMIT_S)
         seconds = time.perf_counter() - began
         written = folder / "reports" / "local" / "report.json"
         report = json.loads(written.read_text(encoding="utf-8")) if written.exists() else None

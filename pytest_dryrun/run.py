@@ -87,7 +87,7 @@ class DryRun(Survey, ABC):
     def rehearsal(self) -> Rehearsal:
         """The pending migrations on a copy that equals the backed-up target."""
         template = self.template()
-        with self._roles_watched():
+        with self._roles_watched() as held:
             done = rehearse(
                 self.server().conninfo,
                 template.conninfo,
@@ -99,6 +99,7 @@ class DryRun(Survey, ABC):
                 timeout_s=self.target.migrations.timeout_s,
                 performance=self.target.performance,
                 limits=self.target.stalls,
+                held=held,
                 login=template.login,
                 redact=self.redactor.text,
                 native=self.native(),
@@ -109,12 +110,12 @@ class DryRun(Survey, ABC):
         return done
 
     @contextmanager
-    def _roles_watched(self) -> Iterator[None]:
-        """Remember what a rehearsal does to the roles of the server, which it shares with others."""
+    def _roles_watched(self) -> Iterator[roles.Roles]:
+        """Give the server's roles, which others share, and remember what a rehearsal does to them."""
         admin, copy = self.server().conninfo, self.copy_name(names.REHEARSAL)
         before = roles.read(admin, besides=copy)
         try:
-            yield
+            yield before
         finally:
             self._roles = before, roles.read(admin, besides=copy)
             if self.server().provider == "target":

@@ -195,8 +195,9 @@ def left_to_report(stage: CatalogStage) -> dict[Written, str]:
         *cluster_changes(stage.shared, read_cluster(stage.copy)),
     ]
     scene = Scene(stage.before, stage.before, (), (), (), stage.template, stage.copy)
-    books, differences, _ = accounts(scene, changes, claims())
-    keys = {table.name: table.key or table.columns for table in system_tables(stage.template)}
+    tables = system_tables(stage.template)
+    books, differences = accounts(scene, changes, claims(), {table.oid: table.name for table in tables})
+    keys = {table.name: table.key or table.columns for table in tables}
 
     def named(item: Difference) -> Written:
         row = item.row.old or item.row.new or {}

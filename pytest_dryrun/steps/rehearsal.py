@@ -120,6 +120,7 @@ def rehearse(
     timeout_s: float,
     performance: Performance,
     limits: Stalls,
+    held: roles.Roles,
     login: Conninfo | None = None,
     redact: Callable[[str], str] = str,
     native: Migrations | None = None,
@@ -128,11 +129,10 @@ def rehearse(
     """Copy the template, apply what is pending, and find out what that did.
 
     `prints` are the template's own figures: they tell which tables the copy began with. `login` is whose session
-    applies, with no more rights than in the target. `redact` takes the run's secrets out of a text. `native` is how a
-    copy is brought to the last good file where a later one failed, `migrations` itself where nobody is named, and
-    `good` what that copy is called.
+    applies, with no more rights than in the target. `held` are the server's roles as they are. `redact` takes the run's
+    secrets out of a text. `native` is how a copy is brought to the last good file where a later one failed,
+    `migrations` itself where nobody is named, and `good` what that copy is called.
     """
-    held = roles.read(admin)
     copies = Copies(template, databases.copy(admin, template.dbname, name))
     with connect(copies.template, statement_timeout_s=timeout_s) as connection:
         before = read_catalog(connection, members=True)

@@ -11,16 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from psycopg import pq
 
 from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.catalog.definitions import definition
 from pytest_dryrun.postgres.catalog.kinds import CATALOG_OF
+from pytest_dryrun.postgres.catalog.pinned import pinned
 from pytest_dryrun.postgres.catalog.queries import MEMBERS, queries
 from pytest_dryrun.sql.names import last
-
-# Names are spelled out under this search path; compiling catalog queries costs ten times what running them does.
-SETTINGS = {"search_path": "pg_catalog", "statement_timeout": "120s", "jit": "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +87,14 @@ def read_catalog(connection: psycopg.Connection[Any], *, members: bool = False) 
     Raises TargetUnusable when the server refuses or does not answer in time.
     """
     version_num = connection.info.server_version
-    idle = connection.info.transaction_status is pq.TransactionStatus.IDLE
     try:
-        with connection.transaction():
-            if idle:
-                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            old = {
-                name: connection.execute("SELECT current_setting(%s)", (name,)).fetchall()[0][0] for name in SETTINGS
-            }
-            _set(connection, SETTINGS)
+        with pinned(connection):
             with connection.pipeline():
                 cursors = [connection.execute(query) for query in queries(version_num, members=members)]
                 belonging = connection.execute(MEMBERS) if members else None
             rows = [row for cursor in cursors for row in cursor.fetchall()]
             if belonging is not None:
                 rows = _marked(rows, belonging.fetchall())
-            _set(connection, old)
     except psycopg.Error as error:
         raise TargetUnusable(
             f"The catalog could not be read: {' '.join(str(error).split())}",
@@ -128,11 +117,6 @@ def _marked(rows: Sequence[Sequence[Any]], belonging: Sequence[Sequence[Any]]) -
         return own or (tables.get(row[6]) if row[6] is not None else None)
 
     return [(*row[:9], {**row[9], "extension": found}) if (found := extension(row)) else row for row in rows]
-
-
-def _set(connection: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
-    for item in settings.items():
-        connection.execute("SELECT set_config(%s, %s, true)", item)
 
 
 def _objects(rows: Sequence[Sequence[Any]]) -> Iterator[CatalogObject]:

@@ -52,12 +52,12 @@ def _grants(acl: str, kind: str, owner: str | None) -> str:
 
 
 # Security updates of November 2026 keep a place in the WAL among a column's options; every restore gives another one.
-INTERNAL_OPTION = "^pg_attver="
+INTERNAL_OPTION = "pg_attver"
 
 
 def _sorted(array: str) -> str:
     """The options that somebody set, as a set: the order in which they were given means nothing."""
-    return f"(SELECT jsonb_agg(o ORDER BY o) FROM unnest({array}) o WHERE o !~ '{INTERNAL_OPTION}')"
+    return f"(SELECT jsonb_agg(o ORDER BY o) FROM unnest({array}) o WHERE o !~ '^{INTERNAL_OPTION}=')"
 
 
 SCHEMAS = f"""

@@ -18,18 +18,18 @@ from itertools import chain
 from typing import Any
 
 import psycopg
-from psycopg import pq, sql
+from psycopg import sql
 
 from pytest_dryrun.model.errors import TargetUnusable
+from pytest_dryrun.postgres.catalog.pinned import pinned
+from pytest_dryrun.postgres.catalog.queries import INTERNAL_OPTION
 
 # Rows of a catalog are hashed in this many groups; only the rows of groups that differ leave the server.
 GROUPS = 512
 # The first oid of what initdb did not make (src/include/access/transam.h, FirstNormalObjectId).
 FIRST_USER_OID = 16384
-SETTINGS = {"search_path": "pg_catalog", "statement_timeout": "120s", "jit": "off"}
 
-# Security updates of November 2026 keep a place in the WAL among a column's options; every ALTER TYPE gives another.
-_INTERNAL_OPTION = re.compile(r"(?<=[{,])pg_attver=[^,}]*,?")
+_INTERNAL_OPTION = re.compile(rf"(?<=[{{,]){INTERNAL_OPTION}=[^,}}]*,?")
 
 Row = Mapping[str, str | None]
 
@@ -98,22 +98,13 @@ def system_tables(connection: psycopg.Connection[Any]) -> tuple[SystemTable, ...
 
 @contextmanager
 def reading(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Read in one transaction and under pinned settings; in the one that is open already, if there is one.
+    """Read under pinned settings; raises TargetUnusable where the server refuses.
 
-    Raises TargetUnusable where the server refuses: what cannot be read is never taken for equal.
+    What cannot be read is never taken for equal.
     """
-    idle = connection.info.transaction_status is pq.TransactionStatus.IDLE
     try:
-        with connection.transaction():
-            if idle:
-                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            old = {}
-            for name, value in SETTINGS.items():
-                old[name] = connection.execute("SELECT current_setting(%s)", (name,)).fetchall()[0][0]
-                connection.execute("SELECT set_config(%s, %s, true)", (name, value))
+        with pinned(connection):
             yield
-            for name, value in old.items():
-                connection.execute("SELECT set_config(%s, %s, true)", (name, value))
     except psycopg.Error as error:
         raise TargetUnusable(
             f"The system catalogs could not be compared: {' '.join(str(error).split())}",

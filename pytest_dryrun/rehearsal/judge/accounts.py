@@ -18,7 +18,7 @@ from pytest_dryrun.postgres.catalog.addresses import (
 )
 from pytest_dryrun.postgres.catalog.claims import WHOLE_ROW, Claim, Claims
 from pytest_dryrun.postgres.catalog.difference import Action
-from pytest_dryrun.postgres.catalog.rows import Event, RowChange, system_tables
+from pytest_dryrun.postgres.catalog.rows import Event, RowChange
 from pytest_dryrun.postgres.catalog.sorts import relations, sort_of
 from pytest_dryrun.rehearsal.judge.scene import Scene
 
@@ -120,10 +120,9 @@ class Accounts:
 
 
 def accounts(
-    scene: Scene, changes: Sequence[RowChange], claims: Claims
-) -> tuple[Accounts, tuple[Difference, ...], Mapping[int, str]]:
-    """Open the accounts for these row changes; the third are the system catalogs by oid."""
-    names = {table.oid: table.name for table in system_tables(scene.template)}
+    scene: Scene, changes: Sequence[RowChange], claims: Claims, names: Mapping[int, str]
+) -> tuple[Accounts, tuple[Difference, ...]]:
+    """Open the accounts for these row changes; `names` are the system catalogs by oid."""
     sides = [[(one.table, side) for one in changes if (side := getattr(one, end))] for end in ("old", "new")]
     known = [relations(connection, rows) for connection, rows in zip((scene.template, scene.copy), sides, strict=True)]
     kinds = {**known[0].kinds, **known[1].kinds}
@@ -144,7 +143,7 @@ def accounts(
         for connection in (scene.template, scene.copy)
         for (oid,) in connection.execute("SELECT oid::int8 FROM pg_class WHERE relpersistence = 't'")
     }
-    return _opened(scene, names, ties, temporary), tuple(found), names
+    return _opened(scene, names, ties, temporary), tuple(found)
 
 
 def _opened(

@@ -44,9 +44,10 @@ def balance(
     changes = [*differing_rows(scene.template, scene.copy, known.left_out()), *cluster_changes(before, after, known)]
     if not changes:
         return ()
-    books, differences, names = accounts(scene, changes, known)
-    sides = naming(scene.template, names), naming(scene.copy, names)
     tables = {table.name: table for table in system_tables(scene.template)}
+    names = {table.oid: table.name for table in tables.values()}
+    books, differences = accounts(scene, changes, known, names)
+    sides = naming(scene.template, names), naming(scene.copy, names)
     open_items = [item for item in differences if not books.is_outside(item)]
     by_judge = distributed(books, open_items, reported)
     for item in remade(books, open_items, sides, known):

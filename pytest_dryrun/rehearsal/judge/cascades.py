@@ -11,16 +11,6 @@ from pytest_dryrun.rehearsal.judge.effects import lost
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.places import Write, words
 
-# Copies of a key that partitions have are left out.
-_KEYS = """
-SELECT format('%I.%I', cn.nspname, c.relname), format('%I.%I', pn.nspname, p.relname), k.confdeltype::text,
-       k.confupdtype::text
-FROM pg_constraint k
-JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
-JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
-WHERE k.contype = 'f' AND k.conparentid = 0
-ORDER BY k.conname
-"""
 # Every table that a table inherits from or is a partition of, however far up.
 _ABOVE = """
 WITH RECURSIVE above (oid, parent) AS (
@@ -66,10 +56,19 @@ def cascade(scene: Scene, table: str, change: Change) -> Cascade | None:
         for verb in ("delete", "truncate") if change is Change.ROWS_LOST else ("update",):
             for write in _writes(scene, parent, verb):
                 return Cascade(write.place, parent, "inheritance")
-    keys = [_Key(*row) for row in scene.template.execute(_KEYS).fetchall()]
+    keys = _keys(scene)
     if change is Change.ROWS_LOST:
         return next(_deleted_from(scene, keys, table, seen=frozenset()), None)
     return next(_changed_by(scene, keys, table, seen=frozenset()), None)
+
+
+def _keys(scene: Scene) -> list[_Key]:
+    """The foreign keys before the migrations, by name."""
+    found = [item for item in scene.before.of_kind("constraint") if item.attributes["type"] == "foreign key"]
+    return [
+        _Key(str(item.parent), item.details["referenced"], item.details["on_delete"], item.details["on_update"])
+        for item in sorted(found, key=lambda item: item.name)
+    ]
 
 
 def above(scene: Scene, table: str) -> list[str]:

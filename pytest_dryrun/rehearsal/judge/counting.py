@@ -40,26 +40,22 @@ def finding(
     )
 
 
-def count_rows(connection: psycopg.Connection[Any], table: str, *columns: str) -> tuple[int, ...] | str:
-    """Rows of a table, then values not NULL in each of these columns (bare); a text says why it failed."""
+def count_rows(
+    connection: psycopg.Connection[Any], table: str, *columns: str, only: bool = False
+) -> tuple[int, ...] | str:
+    """Rows of a table, then values not NULL in each of these columns (bare); a text says why it failed.
+
+    With `only` those of tables that inherit from it are left out.
+    """
     counts = [sql.SQL("count(*)"), *(sql.SQL("count({})").format(sql.Identifier(column)) for column in columns)]
-    query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(counts), identifier(table))
+    source = sql.SQL("ONLY " if only else "") + identifier(table)
+    query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(counts), source)
     try:
         with connection.transaction():
             row = connection.execute(query).fetchone()
     except psycopg.Error as error:
         return " ".join(str(error).split())
     return tuple(row or ())
-
-
-def count_only(connection: psycopg.Connection[Any], table: str) -> int | str:
-    """Rows of a table itself, without those that inherit from it; a text says why it failed."""
-    try:
-        with connection.transaction():
-            row = connection.execute(sql.SQL("SELECT count(*) FROM ONLY {}").format(identifier(table))).fetchone()
-    except psycopg.Error as error:
-        return " ".join(str(error).split())
-    return int(row[0]) if row else 0
 
 
 def relation(connection: psycopg.Connection[Any], table: str) -> sql.Composed:

@@ -57,6 +57,10 @@ NO_ROWS += (
 )
 
 
+# INSERT, UPDATE and DELETE as pg_relation_is_updatable counts them (manual: "System Catalog Information Functions").
+_WRITABLE = 8 | 4 | 16
+
+
 def destructive(scene: Scene) -> tuple[Finding, ...]:
     """Every destructive effect, with the table, the rows, and the migration and line where they can be told.
 
@@ -198,10 +202,6 @@ def _renamed(scene: Scene, change: CatalogChange) -> Finding:
         )
     evidence = {"kind": change.kind, "old": change.identity, "new": new}
     return finding("renamed", Severity.WARNING if served else Severity.BLOCKER, said, place, table, evidence)
-
-
-# INSERT, UPDATE and DELETE as pg_relation_is_updatable counts them (manual: "System Catalog Information Functions").
-_WRITABLE = 8 | 4 | 16
 
 
 def _view_serves(scene: Scene, change: CatalogChange) -> bool:

@@ -13,7 +13,7 @@ import psycopg
 
 from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.rehearsal.judge.counting import count_only, finding
+from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.names import bare, parts
 
@@ -67,8 +67,8 @@ def _stored(connection: psycopg.Connection[Any]) -> Mapping[int, Stored]:
 
 
 def _table(scene: Scene, item: Stored, old: Stored | None, place: Location) -> Finding:
-    counted = count_only(scene.copy, item.name)
-    rows = counted if isinstance(counted, int) else None
+    counted = count_rows(scene.copy, item.name, only=True)
+    rows = counted[0] if isinstance(counted, tuple) else None
     held = f"{rows:,} rows" if rows is not None else f"rows that could not be counted ({counted})"
     start = f"Table {item.name} is UNLOGGED now, made so {place}"
     if old is not None and old.oid != item.oid:

@@ -136,11 +136,10 @@ def _lost_at(scene: Scene, effect: Effect, place: Location, by: Cascade | None, 
     if by is not None:
         done = f"they went by {by.how} of {by.table}, set off {place}"
     if rule == "rows-lost" and effect.about:
-        done = f"done {place}"
         advice = f"Make sure that nothing looks for them in {effect.table}, and waive this with the reason."
-    elif rule == "rows-lost" and (truncates := _truncates(scene, effect, place)):
+    elif rule == "rows-lost" and _truncates(scene, effect, place):
         rule, advice = "truncated", "Delete what must go by a WHERE, in batches, after it was archived."
-        what = f"{what}: the table is emptied by TRUNCATE" if truncates else what
+        what = f"{what}: the table is emptied by TRUNCATE"
     elif rule == "rows-lost":
         advice = "Archive them first, or leave them and filter when reading."
     elif rule == "content-changed":
@@ -173,12 +172,9 @@ def _truncates(scene: Scene, effect: Effect, place: Location) -> bool:
 
 
 def _advice(scene: Scene, effect: Effect) -> str:
+    names = names_of(scene, effect.table)
     types = [
-        {
-            item.name: item.attributes["type"]
-            for item in catalog.of_kind("column")
-            if item.parent in names_of(scene, effect.table)
-        }
+        {item.name: item.attributes["type"] for name in names for item in catalog.children(name, "column")}
         for catalog in (scene.before, scene.after)
     ]
     changed = effect.comparison.columns_changed

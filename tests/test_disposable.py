@@ -375,6 +375,24 @@ def test_nothing_found_names_what_was_seen(tmp_path, monkeypatch):
         installations.find("", None)
 
 
+def test_a_folder_in_path_that_this_user_may_not_open_is_passed_over(tmp_path, monkeypatch):
+    """`su` keeps the PATH of root, and with it folders below root's home."""
+    (tmp_path / "home").mkdir(mode=0o755)
+    _fake(tmp_path / "home" / "bin")
+    monkeypatch.setenv("PATH", str(tmp_path / "home" / "bin"))
+    monkeypatch.setattr(installations, "_USUAL_FOLDERS", ())
+    user = os.geteuid()
+    (tmp_path / "home").chmod(0)
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        with pytest.raises(DryRunError, match=r"No PostgreSQL server installation was found in PATH"):
+            installations.find("", None)
+    finally:
+        os.seteuid(user)
+        (tmp_path / "home").chmod(0o755)
+
+
 @pytest.mark.parametrize(("major", "expected"), [(None, 18), (15, 15), (17, 18)])
 def test_the_preferred_version_or_else_the_newest(major, expected):
     """A difference is not an error here; whoever asked compares."""

@@ -86,7 +86,7 @@ def examine(folder: Path) -> Installation | str:
 
     One that is too old comes back as it is, whatever it lacks: nobody need look for programs that will be refused.
     """
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    missing = [name for name in NEEDED if not os.access(folder / name, os.X_OK)]
     lacking = f"The folder {folder} lacks {', '.join(missing)}."
     if "postgres" in missing:
         return lacking
@@ -141,7 +141,7 @@ def _candidates() -> Iterator[Path]:
     for entry in os.get_exec_path():
         for name in ("postgres", "initdb", "pg_ctl"):
             program = Path(entry) / name
-            if program.is_file():
+            if os.access(program, os.X_OK):  # false too where this user may not look into a folder of PATH
                 yield program.parent
                 yield program.resolve().parent  # a lone link to a complete folder
     if shutil.which("pg_config"):
@@ -149,8 +149,8 @@ def _candidates() -> Iterator[Path]:
             answer = LocalHost().run(["pg_config", "--bindir"], timeout_s=_LIMIT_S)
         except CommandFailed:
             answer = None
-        if answer and answer.exit_status == 0 and (folder := Path(answer.stdout.strip())).is_dir():
-            yield folder
+        if answer and answer.exit_status == 0 and os.access(folder := answer.stdout.strip(), os.X_OK):
+            yield Path(folder)
     for pattern in _USUAL_FOLDERS:
         yield from sorted(Path("/").glob(pattern.removeprefix("/")))
 

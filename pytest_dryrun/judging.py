@@ -9,7 +9,7 @@ import pytest
 from pytest_dryrun.model.errors import Blocked, DryRunError
 from pytest_dryrun.model.redaction import Redactor
 from pytest_dryrun.model.values import CheckRecord, Outcome, Severity
-from pytest_dryrun.recording import NotApplicable, Record
+from pytest_dryrun.recording import NotApplicable, Record, Undecided, Unmet
 
 
 @dataclass(slots=True)
@@ -21,6 +21,7 @@ class Phases:
     reason: str = "its setup ran, its test did not"
     duration_ms: float = 0.0
     blocked_by: tuple[str, ...] = ()
+    own_reason: str | None = None
 
     def see(self, call: pytest.CallInfo[None], *, owner: str | None) -> str | None:
         """Take one phase; returns the text to print instead of a traceback, where that says it better.
@@ -36,10 +37,11 @@ class Phases:
             return None
         error = call.excinfo.value
         outcome, reason = verdict(error, owner=owner)
+        own = _own_reason(error, owner)
         if call.when == "teardown":
-            outcome, reason = Outcome.BROKEN, f"cleaning up failed: {reason}"
+            outcome, reason, own = Outcome.BROKEN, f"cleaning up failed: {reason}", None
         if self.outcome not in {Outcome.FAILED, Outcome.BROKEN}:
-            self.outcome, self.reason = outcome, reason
+            self.outcome, self.reason, self.own_reason = outcome, reason, own
             self.blocked_by = _blockers(error, owner) if outcome is Outcome.BLOCKED else ()
         plain = isinstance(error, (DryRunError, Blocked)) or (self.record is not None and bool(self.record.blockers()))
         return reason if plain else None
@@ -51,19 +53,28 @@ class Phases:
         blockers = self.record.blockers()
         waived = [item for item in self.record.findings if item.waived and item.severity is Severity.BLOCKER]
         if unknown := self.record.unknown():
-            self.outcome, self.reason = Outcome.BLOCKED, str(Blocked(unknown))
+            self.outcome, self.reason, self.own_reason = Outcome.BLOCKED, str(Undecided(unknown)), ""
         elif blockers:
-            self.outcome, self.reason = Outcome.FAILED, "\n".join(finding.message for finding in blockers)
+            reason = "\n".join(finding.message for finding in blockers)
+            self.outcome, self.reason, self.own_reason = Outcome.FAILED, reason, ""
         elif waived and self.outcome is Outcome.PASSED:
             self.outcome = Outcome.WAIVED
             self.reason = "; ".join(f"{item.rule} waived: {item.evidence['waiver']}" for item in waived)
+            self.own_reason = None
 
     def finished(self, slug: str) -> CheckRecord:
         """The record of the check after its last phase."""
         self.settle()
         facts, findings = (self.record.facts, self.record.findings) if self.record else ([], [])
         return CheckRecord(
-            slug, self.outcome, self.reason, round(self.duration_ms, 3), tuple(facts), tuple(findings), self.blocked_by
+            slug,
+            self.outcome,
+            self.reason,
+            round(self.duration_ms, 3),
+            tuple(facts),
+            tuple(findings),
+            self.blocked_by,
+            self.own_reason,
         )
 
 
@@ -88,9 +99,24 @@ def _blockers(error: BaseException, owner: str | None) -> tuple[str, ...]:
     return (owner,) if owner is not None else ()
 
 
+def _own_reason(error: BaseException, owner: str | None) -> str | None:
+    """The reason without the names of checks and the messages of findings; None where it holds neither."""
+    if isinstance(error, Undecided):
+        return ""
+    if isinstance(error, Blocked):
+        return error.why
+    if owner is not None:
+        return _first(error)
+    return "\n".join(_notes(error)) if isinstance(error, Unmet) else None
+
+
 def _all(error: BaseException) -> str:
     """What an error says, and what was added to it on its way."""
-    return "\n".join([str(error), *getattr(error, "__notes__", ())])
+    return "\n".join([str(error), *_notes(error)])
+
+
+def _notes(error: BaseException) -> tuple[str, ...]:
+    return tuple(getattr(error, "__notes__", ()))
 
 
 def _first(error: BaseException) -> str:

@@ -50,7 +50,7 @@ class Ledger:
         """Fail every check of which pytest reported a failure that its record does not know."""
         for slug in self.contradicted(self.records):
             why = "pytest reported a failure of this check that it did not record itself"
-            self.records[slug] = replace(self.records[slug], outcome=Outcome.FAILED, reason=why)
+            self.records[slug] = replace(self.records[slug], outcome=Outcome.FAILED, reason=why, own_reason=None)
 
     def contradicted(self, records: Mapping[str, CheckRecord]) -> list[str]:
         """The checks of which pytest reported a failure that these records do not know."""
@@ -69,7 +69,8 @@ def message(record: CheckRecord, parts: Mapping[str, Any], redactor: Redactor) -
     Slug, outcome and severity are words of ours and stay, whatever a secret may be called.
     """
     told: dict[str, Any] = redactor.json(as_json(record))
-    told |= {"slug": record.slug, "outcome": record.outcome.value, "reason": told["reason"][:LONGEST_REASON]}
+    told |= {"slug": record.slug, "outcome": record.outcome.value}
+    told |= {key: told[key] and told[key][:LONGEST_REASON] for key in ("reason", "own_reason")}
     for finding, original in zip(told["findings"], record.findings, strict=True):
         finding |= {"rule": original.rule, "severity": original.severity.value}
     return json.dumps({"record": told, "parts": redactor.json(as_json(parts))}, ensure_ascii=False)

@@ -16,6 +16,10 @@ class Unmet(AssertionError):
     """The claim of a check is untrue; the text names every blocking finding."""
 
 
+class Undecided(Blocked):
+    """Whether the claim of a check is true is unknown; the text names every finding that says so."""
+
+
 class NotApplicable(Skipped):
     """The configuration itself says that this check does not apply to the target."""
 
@@ -51,7 +55,7 @@ class Record:
         """
         self.note(findings)
         if unknown := self.unknown():
-            raise Blocked(unknown)
+            raise Undecided(unknown)
         if blockers := self.blockers():
             raise Unmet("\n".join(finding.message for finding in blockers))
 

@@ -115,11 +115,11 @@ class Survey(Journal, ABC):
     @step("Clearing what killed runs left")
     def workspace(self) -> workspace.Workspace:
         """The run's private folder."""
-        said = workspace.sweep(remove_container=_remove_container)
-        failed = [text for text in said if text.startswith("Not everything")]
-        if len(said) > len(failed):
-            self.note(f"What killed runs had left behind was removed: {len(said) - len(failed)} processes and folders.")
-        self.note(*failed)
+        swept = workspace.sweep(remove_container=_remove_container)
+        if swept.removed:
+            number = len(swept.removed)
+            self.note(f"What killed runs had left behind was removed: {number} processes, containers and folders.")
+        self.note(*swept.left)
         made = workspace.Workspace.create(f"{self.run_id}-{self.name}"[:64])
         self.closing(made.close)
         return made

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_dryrun import processes
 from pytest_dryrun.model.errors import DryRunError
@@ -113,30 +114,42 @@ class Workspace:
         (self.path / "journal" / name).touch(mode=0o600)
 
 
-def sweep(base: Path | None = None, remove_container: Callable[[str], None] | None = None) -> tuple[str, ...]:
-    """Remove what killed runs left: their processes, containers and folders. One sentence for each thing removed.
+class Swept(NamedTuple):
+    """What a sweep did, one sentence for each thing: those it removed, and those it had to leave."""
+
+    removed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+def sweep(base: Path | None = None, remove_container: Callable[[str], None] | None = None) -> Swept:
+    """Remove what killed runs left: their processes, containers and folders.
 
     A folder is a killed run's when its lock can be taken; the kernel gives a lock back when its process dies.
-    What cannot be removed is said too, and stays noted for the next sweep.
+    What cannot be removed stays noted for the next sweep.
     """
     base = _real(base)
     if not base.is_dir():
-        return ()
+        return Swept()
     _checked(base)
-    said: list[str] = []
+    removed: list[str] = []
+    left: list[str] = []
     for path, lock in _abandoned(base):
         try:
-            said += [f"Process {item.pid} of the killed run {path.name} was ended." for item in _end_processes(path)]
-            said += _remove_containers(path, remove_container)
-            left = _containers(path)
-            _remove(path, keep_journal=bool(left))
-            if not left:
-                said.append(f"The folder {path} of the killed run {path.name} was removed.")
+            removed += [f"Process {item.pid} of the killed run {path.name} was ended." for item in _end_processes(path)]
+            for name in _containers(path):
+                if refusal := _not_removed(path, name, remove_container):
+                    left.append(f"Container {name} of the killed run {path.name} {refusal}")
+                else:
+                    removed.append(f"Container {name} of the killed run {path.name} was removed.")
+            kept = _containers(path)
+            _remove(path, keep_journal=bool(kept))
+            if not kept:
+                removed.append(f"The folder {path} of the killed run {path.name} was removed.")
         except DryRunError as error:
-            said.append(f"Not everything of the killed run {path.name} could be removed: {error.what}")
+            left.append(f"Not everything of the killed run {path.name} could be removed: {error.what}")
         finally:
             os.close(lock)
-    return tuple(said)
+    return Swept(tuple(removed), tuple(left))
 
 
 def default_base() -> Path:
@@ -252,18 +265,16 @@ def _containers(path: Path) -> tuple[str, ...]:
     return tuple(sorted(entry.name.removeprefix("container-") for entry in (path / "journal").glob("container-*")))
 
 
-def _remove_containers(path: Path, remove_container: Callable[[str], None] | None) -> Iterator[str]:
-    for name in _containers(path):
-        if remove_container is None:
-            yield f"Container {name} of the killed run {path.name} was left: nothing here can reach its engine."
-            continue
-        try:
-            remove_container(name)
-        except DryRunError as error:
-            yield f"Container {name} of the killed run {path.name} could not be removed: {error.what}"
-            continue
-        (path / "journal" / f"container-{name}").unlink(missing_ok=True)
-        yield f"Container {name} of the killed run {path.name} was removed."
+def _not_removed(path: Path, name: str, remove_container: Callable[[str], None] | None) -> str:
+    """Remove one container and its note; a text says why it is still there."""
+    if remove_container is None:
+        return "was left: nothing here can reach its engine."
+    try:
+        remove_container(name)
+    except DryRunError as error:
+        return f"could not be removed: {error.what}"
+    (path / "journal" / f"container-{name}").unlink(missing_ok=True)
+    return ""
 
 
 def _remove(path: Path, *, keep_journal: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from pytest_dryrun.report.model import SCHEMA
@@ -80,6 +81,7 @@ def check(number: str, slug: str, criterion: str, title: str, *facts: Document, 
         "facts": list(facts),
         "findings": [],
         "blocked_by": [],
+        "own_reason": None,
         **more,
     }
 
@@ -305,6 +307,7 @@ def criteria(of: list[Document]) -> list[Document]:
             "met": True,
             "reasons": [],
             "checks": [item["slug"] for item in of if item["criterion"] == name],
+            "own_reasons": [],
         }
         for name, title in CRITERIA.items()
     ]
@@ -510,11 +513,13 @@ def amend(document: Document, slug: str, **changes: Any) -> None:
     document["findings"] = every_finding(document["checks"])
 
 
-def judge(document: Document, name: str, *, met: bool | None, reasons: list[str]) -> None:
-    """Change one row of the matrix."""
+def judge(
+    document: Document, name: str, *, met: bool | None, reasons: list[str], own: Sequence[str] | None = ()
+) -> None:
+    """Change one row of the matrix; `own` of its reasons come from none of its checks, None: it is not known which."""
     for row in document["criteria"]:
         if row["id"] == name:
-            row.update(met=met, reasons=reasons)
+            row.update(met=met, reasons=reasons, own_reasons=None if own is None else list(own))
 
 
 BLOCKED = "blocked by 4.2 no-destructive-operations (failed), 4.3 safe-defaults (failed)"
@@ -581,6 +586,7 @@ def no_go() -> Document:
                 outcome="blocked",
                 reason=f"{BLOCKED}: the target was not touched",
                 blocked_by=["no-destructive-operations", "safe-defaults"],
+                own_reason="the target was not touched",
                 duration_ms=0.0,
                 facts=[],
             )
@@ -652,9 +658,10 @@ def rollback_and_fix() -> Document:
         "said": [],
     }
     judge(document, "no-data-loss", met=False, reasons=["6.3 no-orphaned-foreign-keys failed"])
+    excuse = "this repository has no API"
     for row in document["criteria"]:
         if row["id"] == "crud-pass":
-            row.update(required=False, met=None, reasons=["this repository has no API"])
+            row.update(required=False, met=None, reasons=[excuse], own_reasons=[excuse])
     return document
 
 
@@ -664,7 +671,7 @@ def unfinished() -> Document:
     for item in document["checks"]:
         item.update(outcome="not-run", reason="the run has not come to it", duration_ms=0.0, facts=[], findings=[])
     for row in document["criteria"]:
-        row.update(met=None, reasons=["the run has not ended"])
+        row.update(met=None, reasons=["the run has not ended"], own_reasons=["the run has not ended"])
     nothing = {
         "statements": [],
         "tables": [],
@@ -745,7 +752,7 @@ def hostile() -> Document:
             findings=[bad, {**bad, "severity": "info"}, {**bad, "waived": True}],
         )
     for row in document["criteria"]:
-        row.update(title=MALICE, reasons=[MALICE])
+        row.update(title=MALICE, reasons=[MALICE], own_reasons=[MALICE])
     for item in document["statements"]:
         item.update(
             migration=MALICE,

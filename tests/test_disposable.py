@@ -243,11 +243,11 @@ def test_a_killed_run_is_swept_with_its_server(base):
     assert pids
     assert processes.identify(pids[0])
 
-    said = sweep(base)
+    removed = sweep(base).removed
 
     assert {None} == {processes.identify(pid) for pid in pids}
     assert not (base / "killed").exists()
-    assert f"Process {pids[0]} of the killed run killed was ended." in said
+    assert f"Process {pids[0]} of the killed run killed was ended." in removed
 
 
 @pytest.mark.live

@@ -163,10 +163,10 @@ def test_a_killed_runs_container_is_swept(tmp_path):
         run.kill()
     assert 1 == len(_containers(name))
 
-    said = sweep(base, remove_container)
+    removed = sweep(base, remove_container).removed
 
     assert [] == _containers(name)
-    assert said[0].startswith(f"Container pytest-dryrun-{name}-")
+    assert removed[0].startswith(f"Container pytest-dryrun-{name}-")
     assert not (base / name).exists()
 
 

@@ -52,6 +52,6 @@ def test_what_is_said(postgres):
         made = domain_findings(scene)[-1]
     assert "public.grams.heavy" == made.object
     assert made.message.startswith(
-        "Check heavy of domain public.grams is NOT VALID, added by 20260301_change, line 1, though 3 rows of public.jar "
-        "break it in column weight (id=1, weight=-2; id=2, weight=-1; id=3, weight=0)."
+        "Check heavy of domain public.grams is NOT VALID, added by 20260301_change, line 1, and 3 rows break it in column "
+        "weight of public.jar (id=1, weight=-2; id=2, weight=-1; id=3, weight=0). Every statement that writes such a "
     )

@@ -10,7 +10,7 @@ from pytest_dryrun.judging import Phases, redacted, verdict
 from pytest_dryrun.model.errors import Blocked, DryRunError
 from pytest_dryrun.model.redaction import MASK, Redactor
 from pytest_dryrun.model.values import Fact, Finding, Outcome, Severity
-from pytest_dryrun.recording import NotApplicable, Record, Unmet
+from pytest_dryrun.recording import NotApplicable, Record, Undecided, Unmet
 from pytest_dryrun.steps.target import too_new
 
 BLOCKER = Finding("rows-lost", Severity.BLOCKER, "2 rows are gone")
@@ -89,12 +89,44 @@ def test_what_blocked_a_check_is_recorded_by_slug(error, owner, expected):
     assert expected == seen(phase("setup", error), record=plain(), owner=owner).finished("x").blocked_by
 
 
+@pytest.mark.parametrize(
+    ("error", "owner", "expected"),
+    [
+        (Blocked("not touched: no room", ("x",), "1.1 x (failed)"), None, "not touched: no room"),
+        (Blocked("another run is going on"), None, "another run is going on"),
+        (DryRunError("no room: disk full", "b", "c"), "backup-space", "no room: disk full"),
+        (Undecided("its rows are elsewhere"), None, ""),
+        (Unmet("2 rows are gone"), None, ""),
+        (AssertionError("blocked by nothing: it failed"), None, None),
+    ],
+    ids=["the checks it names", "no check", "the check that met the error", "unknown", "findings", "its own"],
+)
+def test_why_is_recorded_without_what_stands_elsewhere(error, owner, expected):
+    """Names of checks and messages of findings are in the record already, and nobody cuts them off a text."""
+    assert expected == seen(phase("setup", error), record=plain(), owner=owner).finished("x").own_reason
+
+
+def test_what_was_added_to_findings_on_their_way_is_said_beside_them():
+    """A note of Python's own is no finding."""
+    error = Unmet("2 rows are gone")
+    error.add_note("the copy was kept")
+    done = seen(phase("call", error), record=plain()).finished("x")
+    assert ("2 rows are gone\nthe copy was kept", "the copy was kept") == (done.reason, done.own_reason)
+
+
+def test_a_cleanup_that_failed_says_all_of_it_itself():
+    """What the check was blocked by before is not left over."""
+    blocked = phase("setup", Blocked("no room", ("x",)))
+    done = seen(blocked, phase("teardown", ValueError("stuck")), record=plain()).finished("x")
+    assert ("cleaning up failed: ValueError: stuck", None) == (done.reason, done.own_reason)
+
+
 def test_a_blocking_finding_fails_a_check_that_forgot_to():
     """Recording is enough: a check cannot pass over its own blocker."""
     record = plain()
     record.note([BLOCKER, WARNING, BLOCKER])
     done = seen(phase("setup"), phase("call"), record=record).finished("x")
-    assert (Outcome.FAILED, "2 rows are gone") == (done.outcome, done.reason)
+    assert (Outcome.FAILED, "2 rows are gone", "") == (done.outcome, done.reason, done.own_reason)
     assert (BLOCKER, WARNING) == done.findings
 
 
@@ -127,7 +159,7 @@ def test_what_is_unknown_leaves_a_check_undetermined():
     forgot = plain()
     forgot.note([unknown])
     done = seen(phase("setup"), phase("call"), record=forgot).finished("x")
-    assert (Outcome.BLOCKED, "blocked: its rows are elsewhere") == (done.outcome, done.reason)
+    assert (Outcome.BLOCKED, "blocked: its rows are elsewhere", "") == (done.outcome, done.reason, done.own_reason)
     both = plain()
     with pytest.raises(Unmet):
         both.judge([unknown, BLOCKER])

@@ -108,13 +108,18 @@ def test_reasons_are_root_causes_first_and_followers_together() -> None:
     assert "17 checks blocked" == reasons[-1].title
     assert f"{samples.BLOCKED}: the target was not touched" == reasons[-1].text
     assert ("no-destructive-operations", "safe-defaults") == reasons[-1].blockers
+    assert "the target was not touched" == reasons[-1].why
 
 
 def test_a_reason_that_belongs_to_no_check_is_not_lost() -> None:
     """An interrupted run stands among the reasons even where its row has red checks of its own."""
     document = samples.no_go()
     samples.judge(
-        document, "no-p0", met=False, reasons=["the run was interrupted", "1.2 database-credentials broken: x"]
+        document,
+        "no-p0",
+        met=False,
+        reasons=["the run was interrupted", "1.2 database-credentials broken: x"],
+        own=["the run was interrupted"],
     )
     reasons = verdict.reasons(verdict.settle(document))
     assert ["the run was interrupted"] == [reason.text for reason in reasons if reason.title == "No P0 bugs detected"]
@@ -303,7 +308,9 @@ def test_a_document_without_additions_renders() -> None:
     schema = load_schema()
     document = {key: value for key, value in samples.no_go().items() if key in schema["required"]}
     for check in document["checks"]:
-        del check["explanation"], check["section_title"]
+        del check["explanation"], check["section_title"], check["own_reason"]
+    for row in document["criteria"]:
+        row.pop("own_reasons", None)
     for table in document["tables"]:
         for name in Table.model_fields.keys() - schema["$defs"]["Table"]["required"]:
             del table[name]
@@ -343,10 +350,25 @@ def test_what_to_do_begins_with_what_to_do() -> None:
     assert ("Take the other form.",) == verdict.reasons(verdict.settle(document))[2].todo
 
 
-def test_a_reason_that_was_cut_is_not_shown_beside_its_finding() -> None:
-    """The beginning of a finding's words, left over by a limit, is no reason of its own."""
-    long = samples.finding("rows-lost", "blocker", "first row\nsecond row, which is long")
-    check = samples.check("1.1", "x", "no-p0", "X", findings=[long], reason="its own\nfirst row\nsecond row, wh")
+def test_a_reason_is_not_shown_beside_what_it_repeats() -> None:
+    """What findings and links say is left out; a report that does not tell them apart shows the whole reason."""
+    check = samples.check("1.1", "x", "no-p0", "X", reason="its own\nfirst row", own_reason="its own")
+    assert "its own" == verdict.own_reason(check) == verdict.own_reason(check, named=True)
+    check |= {"reason": "blocked by 1.2 y: its own", "blocked_by": ["y"]}
     assert "its own" == verdict.own_reason(check)
-    check["reason"] = "second"
-    assert "second" == verdict.own_reason(check)
+    assert "blocked by 1.2 y: its own" == verdict.own_reason(check, named=True)
+    check["own_reason"] = None
+    assert "blocked by 1.2 y: its own" == verdict.own_reason(check)
+    check |= {"reason": "blocked: its rows are elsewhere", "blocked_by": [], "own_reason": ""}
+    assert "" == verdict.own_reason(check)
+
+
+def test_a_row_that_does_not_tell_its_own_reasons_apart_shows_them_all() -> None:
+    """A reason is rather shown twice than lost."""
+    document = samples.no_go()
+    reason = "1.2 database-credentials broken: x"
+    samples.judge(document, "no-p0", met=False, reasons=[reason], own=None)
+    row = next(row for row in document["criteria"] if row["id"] == "no-p0")
+    assert [reason] == verdict.unexplained(row, verdict.red(document))
+    row["own_reasons"] = []
+    assert [] == verdict.unexplained(row, verdict.red(document))

@@ -16,7 +16,7 @@ import pytest
 from pytest_dryrun import processes
 from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.processes import COOKIE, Process
-from pytest_dryrun.workspace import Workspace, default_base, sweep
+from pytest_dryrun.workspace import Swept, Workspace, default_base, sweep
 
 # A run that starts the command in its last arguments, says where and which, and then waits to be killed.
 _RUN = """
@@ -117,14 +117,14 @@ def test_sweep_leaves_a_live_run_alone(base):
     """Another dry run on this machine is none of our business."""
     workspace = Workspace.create("alive", base)
 
-    assert () == sweep(base)
+    assert Swept() == sweep(base)
     assert workspace.path.exists()
     workspace.close()
 
 
 def test_sweep_of_nothing_says_nothing(base):
     """The first run on a machine finds no folder at all."""
-    assert () == sweep(base)
+    assert Swept() == sweep(base)
 
 
 def test_sweep_ends_a_killed_runs_process_container_and_folder(base):
@@ -132,7 +132,7 @@ def test_sweep_ends_a_killed_runs_process_container_and_folder(base):
     pid = _killed_run(base, "sleep", "60")
     removed = []
 
-    said = sweep(base, removed.append)
+    swept = sweep(base, removed.append)
 
     assert None is processes.identify(pid)
     assert ["pytest-dryrun-killed-1"] == removed
@@ -141,7 +141,8 @@ def test_sweep_ends_a_killed_runs_process_container_and_folder(base):
         f"Process {pid} of the killed run killed was ended.",
         "Container pytest-dryrun-killed-1 of the killed run killed was removed.",
         f"The folder {base / 'killed'} of the killed run killed was removed.",
-    ) == said
+    ) == swept.removed
+    assert () == swept.left
 
 
 def test_sweep_ends_what_left_its_group_and_ignores_sigterm(base, tmp_path):
@@ -165,14 +166,15 @@ def test_sweep_keeps_the_journal_of_a_container_it_cannot_remove(base):
     def refuse(_name):
         raise DryRunError("The engine does not answer.", "", "")
 
-    said = sweep(base, refuse)
+    swept = sweep(base, refuse)
 
-    assert "Container pytest-dryrun-killed-1 of the killed run killed could not be removed: The engine" in " ".join(
-        said
-    )
+    name = "Container pytest-dryrun-killed-1 of the killed run killed"
+    assert (f"{name} could not be removed: The engine does not answer.",) == swept.left
+    assert () == swept.removed
     assert (base / "killed" / "journal" / "container-pytest-dryrun-killed-1").exists()
-    assert "was left" in sweep(base)[0]
-    assert f"The folder {base / 'killed'} of the killed run killed was removed." in sweep(base, lambda _name: None)
+    assert ((), (f"{name} was left: nothing here can reach its engine.",)) == sweep(base)
+    folder = f"The folder {base / 'killed'} of the killed run killed was removed."
+    assert (f"{name} was removed.", folder) == sweep(base, lambda _name: None).removed
     assert not (base / "killed").exists()
 
 
@@ -183,11 +185,11 @@ def test_sweep_never_touches_a_process_that_got_the_same_number(base):
         (workspace.path / "journal" / f"process-{stranger.pid}-00000000-1").touch()
         os.close(workspace._lock)
 
-        said = sweep(base)
+        swept = sweep(base)
 
         assert None is stranger.poll()
         stranger.kill()
-    assert (f"The folder {workspace.path} of the killed run old was removed.",) == said
+    assert ((f"The folder {workspace.path} of the killed run old was removed.",), ()) == swept
 
 
 def test_two_sweeps_at_once_do_not_disturb_each_other(base):
@@ -197,7 +199,7 @@ def test_two_sweeps_at_once_do_not_disturb_each_other(base):
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(sweep, [base, base])
 
-    assert 8 == len(set(first) | set(second)) == len(first) + len(second)
+    assert 8 == len({*first.removed, *second.removed}) == len(first.removed) + len(second.removed)
     assert [".lock"] == [entry.name for entry in base.iterdir()]
 
 

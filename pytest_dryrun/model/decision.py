@@ -75,7 +75,7 @@ def _criterion(
 ) -> Criterion:
     outcomes = {spec.slug: records[spec.slug].outcome if spec.slug in records else Outcome.NOT_RUN for spec in specs}
     against = [spec for spec in specs if spec.blocking and outcomes[spec.slug] not in _HOLDS]
-    reasons = [_reason(spec, records.get(spec.slug)) for spec in against]
+    own: tuple[str, ...] = ()
     met: bool | None
     if any(outcomes[spec.slug] in _FAILS for spec in against):
         met = False
@@ -85,10 +85,11 @@ def _criterion(
         met = True
     else:
         met = None
-        reasons = [_nothing_passed(specs, outcomes)]
+        own = (_nothing_passed(specs, outcomes),)
     if key in excused:
-        reasons = [f"Not required: {excused[key]}", *reasons]
-    return Criterion(key, title, key not in excused, met, tuple(reasons), tuple(spec.slug for spec in specs))
+        own = (f"Not required: {excused[key]}", *own)
+    reasons = (*own, *(_reason(spec, records.get(spec.slug)) for spec in against))
+    return Criterion(key, title, key not in excused, met, reasons, tuple(spec.slug for spec in specs), own)
 
 
 def _reason(spec: CheckSpec, record: CheckRecord | None) -> str:

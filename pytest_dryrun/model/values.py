@@ -99,7 +99,11 @@ class CheckSpec:
 
 @dataclass(frozen=True, slots=True)
 class CheckRecord:
-    """What one check of one target came to; `blocked_by` are the slugs of the checks that kept it from starting."""
+    """What one check of one target came to; `blocked_by` are the slugs of the checks that kept it from starting.
+
+    `own_reason` is the reason without what this record holds elsewhere: the names of the checks in `blocked_by`, and
+    the messages of its findings. None: the reason is all its own.
+    """
 
     slug: str
     outcome: Outcome
@@ -108,6 +112,7 @@ class CheckRecord:
     facts: tuple[Fact, ...] = ()
     findings: tuple[Finding, ...] = ()
     blocked_by: tuple[str, ...] = ()
+    own_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +204,7 @@ class TableComparison:
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One row of the decision matrix."""
+    """One row of the decision matrix; `own_reasons` are those of `reasons` that come from none of its checks."""
 
     id: str
     title: str
@@ -207,6 +212,7 @@ class Criterion:
     met: bool | None
     reasons: tuple[str, ...]
     checks: tuple[str, ...]
+    own_reasons: tuple[str, ...] = ()
 
 
 def as_json(value: Any) -> Any:
@@ -239,4 +245,5 @@ def record_from_json(data: Mapping[str, Any]) -> CheckRecord:
         facts=tuple(Fact(**fact) for fact in data["facts"]),
         findings=tuple(finding_from_json(finding) for finding in data["findings"]),
         blocked_by=tuple(data["blocked_by"]),
+        own_reason=data["own_reason"],
     )

@@ -131,7 +131,7 @@ def _checks(document: verdict.Document) -> Iterator[str]:
 
 def _check(check: Mapping[str, Any]) -> Iterator[str]:
     name, outcome = f"{check['number']} {escape(check['title'])}", words.outcome(check["outcome"])
-    reason = escape(text.clip(verdict.own_reason(check), 2000))
+    reason = escape(text.clip(verdict.own_reason(check, named=True), 2000))
     if check["outcome"] == "not-applicable":
         yield f"- [ ] ~~{name}~~ not applicable: {reason or 'no reason was given'}"
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -147,4 +147,4 @@ def _troubled(row: Criterion, troubles: Sequence[str]) -> Criterion:
     """The row that stands for everything else carries what happened to the run as a whole."""
     if row.id != "no-p0" or not troubles:
         return row
-    return Criterion(row.id, row.title, row.required, False, (*troubles, *row.reasons), row.checks)
+    return replace(row, met=False, reasons=(*troubles, *row.reasons), own_reasons=(*troubles, *row.own_reasons))

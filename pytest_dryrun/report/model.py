@@ -100,6 +100,7 @@ class Report(Part):
         whole |= {name: part.complete(whole[name]) for name, part in parts.items()}
         lists: dict[str, type[Part]] = {"findings": ListedFinding, "statements": Statement, "tables": Table}
         whole |= {name: [part.complete(item) for item in whole[name]] for name, part in lists.items()}
+        whole["criteria"] = [Criterion.complete(item) for item in whole["criteria"]]
         whole["resources"] = [Resource.complete(item) for item in whole["resources"]]
         whole["checks"] = [
             Check.complete({**check, "findings": [Finding.complete(item) for item in check["findings"]]})

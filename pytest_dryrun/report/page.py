@@ -49,7 +49,6 @@ def environment() -> Environment:
         tally=verdict.tally,
         before_fixing=verdict.before_fixing,
         own_reason=verdict.own_reason,
-        unnamed=verdict.unnamed,
         row_reasons=verdict.row_reasons,
         typed=verdict.TYPED,
         points=sparkline.points,

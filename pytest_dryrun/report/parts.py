@@ -83,6 +83,8 @@ class Criterion(Part):
     """null: undetermined, which is as good as not met."""
     reasons: list[str]
     checks: list[Slug]
+    own_reasons: list[str] | None = None
+    """Those of `reasons` that come from none of its checks; null: it was not recorded which."""
 
 
 class Fact(Part):
@@ -134,6 +136,8 @@ class Check(Part):
     findings: list[Finding]
     blocked_by: list[str] = Field(default_factory=list)
     """The slugs of the checks that kept this one from starting."""
+    own_reason: str | None = None
+    """`reason` without the names of these checks and without the messages of its findings; null: it holds neither."""
 
 
 class Migrations(Part):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ class Reason:
     """Why the decision is not GO: one red check, or a row of the matrix that no red check explains.
 
     `followers` are the checks that could not run and share one outcome and one reason, `blockers` the slugs of those
-    that kept them from it; a root cause has neither.
+    that kept them from it, and `why` is the text without their names; a root cause has none of these.
     `todo` are paragraphs; `findings` the check's blockers.
     """
 
@@ -35,6 +35,7 @@ class Reason:
     findings: tuple[Mapping[str, Any], ...] = ()
     followers: tuple[Mapping[str, Any], ...] = ()
     blockers: tuple[str, ...] = ()
+    why: str = ""
 
 
 def settle(document: Document) -> dict[str, Any]:
@@ -155,11 +156,11 @@ def reasons(document: Document) -> list[Reason]:
         return []
     red_checks = red(document)
     roots = _roots(red_checks)
-    groups: dict[tuple[str, str, tuple[str, ...]], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, str, tuple[str, ...], str], list[Mapping[str, Any]]] = {}
     for check in red_checks:
         if check["outcome"] in {"blocked", "not-run"}:
             by = tuple(check["blocked_by"])
-            groups.setdefault((check["outcome"], check["reason"], by), []).append(check)
+            groups.setdefault((check["outcome"], check["reason"], by, own_reason(check)), []).append(check)
     found = [_root(check) for check in roots]
     rows: dict[tuple[words.Word, str], list[str]] = {}
     for row in document["criteria"]:
@@ -167,7 +168,7 @@ def reasons(document: Document) -> list[Reason]:
         if row["required"] is not False and row["met"] is not True and own:
             rows.setdefault((words.criterion(row), "\n".join(own)), []).append(row["title"])
     found += [Reason("; ".join(titles), text, state) for (state, text), titles in rows.items()]
-    for (outcome, text, blockers), checks in groups.items():
+    for (outcome, text, blockers, why), checks in groups.items():
         checks_in_words = "1 check" if len(checks) == 1 else f"{len(checks)} checks"
         title = f"{checks_in_words} {words.outcome(outcome).word}"
         found.append(
@@ -177,6 +178,7 @@ def reasons(document: Document) -> list[Reason]:
                 words.outcome(outcome),
                 followers=tuple(checks),
                 blockers=blockers,
+                why=why,
             )
         )
     if not found:
@@ -186,11 +188,10 @@ def reasons(document: Document) -> list[Reason]:
 
 
 def unexplained(row: Mapping[str, Any], red_checks: list[Mapping[str, Any]]) -> list[str]:
-    """The reasons of a row that do not merely name one of its red checks; a row without either gets one."""
-    own = [check for check in red_checks if check["criterion"] == row["id"] or check["slug"] in row["checks"]]
-    names = tuple(f"{check['number']} {check['slug']} " for check in own)
-    rest = [reason for reason in row["reasons"] if not f"{reason} ".startswith(names)]
-    return rest if rest or own else ["No reason was given."]
+    """The reasons of a row that come from none of its checks; a row without red checks and reasons gets one."""
+    own = any(check["criterion"] == row["id"] or check["slug"] in row["checks"] for check in red_checks)
+    rest = row["reasons"] if row["own_reasons"] is None else row["own_reasons"]
+    return list(rest) if rest or own else ["No reason was given."]
 
 
 def row_reasons(document: Document, row: Mapping[str, Any]) -> list[str]:
@@ -223,23 +224,14 @@ def _roots(checks: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [check for check in checks if check["outcome"] not in {"blocked", "not-run"}]
 
 
-def own_reason(check: Mapping[str, Any]) -> str:
-    """What a check says beside its blocking findings, which are shown themselves and often are all of its reason.
+def own_reason(check: Mapping[str, Any], *, named: bool = False) -> str:
+    """What a check says beside its findings and the checks that blocked it, which are shown themselves.
 
-    A long reason was cut: what is left of its last line may be the beginning of a finding.
+    With `named` it names those checks, for where they are not shown.
     """
-    lines = check["reason"].splitlines()
-    blockers = [item for item in check["findings"] if item["severity"] == "blocker"]
-    shown = {line for item in blockers for line in item["message"].splitlines()}
-    own = [line for line in lines if line not in shown]
-    if own and own[-1] == lines[-1] and len(own) < len(lines) and any(line.startswith(own[-1]) for line in shown):
-        own.pop()
-    return "\n".join(own)
-
-
-def unnamed(reason: str, blockers: Sequence[str]) -> str:
-    """A reason without the names of the checks that blocked, where a page shows those beside it as links."""
-    return reason.partition(": ")[2] if blockers and reason.startswith("blocked by ") else reason
+    if check["own_reason"] is None or (named and check["blocked_by"]):
+        return str(check["reason"])
+    return str(check["own_reason"])
 
 
 def placed(finding: Mapping[str, Any]) -> str:

@@ -171,7 +171,8 @@ SELECT 'constraint', con.oid, 0, n.nspname, con.conname, format('%I.%I.%I', n.ns
          || CASE WHEN con.contype = 'f' THEN jsonb_build_object(
               'conkey', con.conkey, 'match', con.confmatchtype, 'on_delete', con.confdeltype, 'on_update', con.confupdtype,
               'referenced', format('%I.%I', rn.nspname, rc.relname), 'columns', keys.columns,
-              'referenced_columns', keys.referenced_columns, 'operators', keys.operators) ELSE '{{}}'::jsonb END
+              'referenced_columns', keys.referenced_columns, 'operators', keys.operators,
+              'period', coalesce((to_jsonb(con) ->> 'conperiod')::boolean, false)) ELSE '{{}}'::jsonb END
   FROM pg_constraint con JOIN pg_class c ON c.oid = con.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN keys ON keys.oid = con.oid LEFT JOIN disabled ON disabled.oid = con.oid
   LEFT JOIN pending ON pending.conrelid = con.conrelid AND pending.conname = con.conname
@@ -198,6 +199,8 @@ SELECT 'index', i.indexrelid, 0, n.nspname, c.relname, format('%I.%I', n.nspname
                           WHERE a.attrelid = i.indexrelid AND a.attstattarget >= 0) END,
          'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace))),
        jsonb_build_object('relid', t.oid::int8, 'relkind', c.relkind, 'table_kind', t.relkind, 'unique', i.indisunique,
+         'exclusion', i.indisexclusion, 'shape', concat_ws('/', c.relam, i.indnkeyatts, i.indkey, i.indclass, i.indcollation, i.indoption,
+           i.indimmediate, to_jsonb(i) ->> 'indnullsnotdistinct'),
          'partial', i.indpred IS NOT NULL, 'keys', (i.indkey::int2[])[0:i.indnkeyatts - 1], 'constraint', con.conname)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace

@@ -243,7 +243,7 @@ def _sequences(
     for schema, name, quoted, increment, oid, readable in connection.execute(_SEQUENCES).fetchall():
         if not readable:
             reason = "permission denied: this user may not SELECT from this sequence"
-            unread.append(Unverified(oid, quoted, reason, expected=False))
+            unread.append(Unverified(oid, quoted, reason, expected=False, sequence=True))
             continue
         query = sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(schema, name))
         last_value, is_called = connection.execute(query).fetchone() or (0, False)

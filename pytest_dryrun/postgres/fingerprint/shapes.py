@@ -162,7 +162,7 @@ class Unverified:
 
     `expected` is True where a dump does not carry the rows either (foreign table, materialized view, extension),
     False where they ought to have been read and could not be: that must never pass for equal.
-    `elsewhere` marks rows that are on another server.
+    `elsewhere` marks rows that are on another server, `sequence` a sequence, which has a position and no rows.
     """
 
     oid: int
@@ -170,6 +170,7 @@ class Unverified:
     reason: str
     expected: bool
     elsewhere: bool = False
+    sequence: bool = False
 
 
 def read_shapes(

@@ -13,6 +13,8 @@ from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.sql.names import identifier
 
 FEW_KEYS = 5
+# Rows, and a few of their keys; or a text that says why they could not be counted.
+Counted = tuple[int, tuple[str, ...]] | str
 
 
 def finding(
@@ -75,7 +77,7 @@ def count_where(
     alias: str = "row",
     heirs: bool = False,
     search_path: str = "",
-) -> tuple[int, tuple[str, ...]] | str:
+) -> Counted:
     """Rows for which a condition holds, a few as `column=value`; a text says why they could not be counted.
 
     `heirs` counts the rows of tables that inherit from it too. `search_path` is for functions that need one.
@@ -117,7 +119,7 @@ def primary_key(connection: psycopg.Connection[Any], table: str) -> tuple[str, .
 
 def count_duplicates(
     connection: psycopg.Connection[Any], table: str, keys: Sequence[str], predicate: str = "", *, nulls_distinct: bool
-) -> tuple[int, tuple[str, ...]] | str:
+) -> Counted:
     """Rows that share their key with another row, and a few such keys; NULLs are no duplicates unless declared so."""
     grouping = ", ".join(f"({key})" for key in keys)
     conditions = [f"({predicate})"] if predicate else []

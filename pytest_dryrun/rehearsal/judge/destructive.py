@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
+from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
 from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange
 from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
 from pytest_dryrun.rehearsal.judge.rows import rows, stands_in
 from pytest_dryrun.rehearsal.judge.scene import Scene
-from pytest_dryrun.sql.names import bare, parts
+from pytest_dryrun.sql.names import bare, last, parts
 
 IN_USE = (
     "table",
@@ -96,6 +98,9 @@ def _dropped(scene: Scene, change: CatalogChange) -> Iterator[Finding]:
             bare(change.identity.split("(", maxsplit=1)[0].rpartition(".")[2]) if "(" in change.identity else names[-1]
         )
         place = scene.find([named], ["drop"])
+        if change.kind == "index" and change.old and (equal := _equal_index(change.old, scene.after)):
+            yield _index_replaced(change.old, equal, place)
+            return
         on = f" on {change.parent}" if change.parent else ""
         yield finding(
             "object-dropped",
@@ -107,6 +112,35 @@ def _dropped(scene: Scene, change: CatalogChange) -> Iterator[Finding]:
             change.parent,
             {"kind": change.kind, "object": change.identity},
         )
+
+
+def _equal_index(old: CatalogObject, after: Catalog) -> CatalogObject | None:
+    """An index that does all the work of a dropped one; those with expressions or predicates are not compared."""
+
+    def plain(item: CatalogObject) -> bool:
+        return all(item.details["keys"]) and not item.details["partial"] and not item.details["exclusion"]
+
+    same = ("relid", "shape")
+    for item in after.of_kind("index"):
+        if (
+            plain(old)
+            and plain(item)
+            and all(item.details[key] == old.details[key] for key in same)
+            and item.attributes["valid"]
+            and item.attributes["ready"]
+            and item.details["unique"] >= old.details["unique"]
+            and item.attributes.get("replica_identity", False) >= old.attributes.get("replica_identity", False)
+        ):
+            return item
+    return None
+
+
+def _index_replaced(old: CatalogObject, equal: CatalogObject, place: Location) -> Finding:
+    by = ", the index of a constraint," if equal.details["constraint"] else ""
+    said = f"Index {old.identity} on {old.parent} is dropped {place}. {last(equal.identity)}{by} has the same columns "
+    said += "in the same order and does its work: nothing is lost."
+    evidence = {"kind": "index", "object": old.identity, "replacement": equal.identity}
+    return finding("object-dropped", Severity.INFO, said, place, old.parent, evidence)
 
 
 def _table_dropped(scene: Scene, change: CatalogChange, names: Sequence[str], accounted: str) -> Finding:

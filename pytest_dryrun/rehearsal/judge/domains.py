@@ -9,9 +9,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.rehearsal.judge.counting import count_where, finding, primary_key
+from pytest_dryrun.model.values import Finding
+from pytest_dryrun.rehearsal.judge.counting import count_where, primary_key
 from pytest_dryrun.rehearsal.judge.scene import Scene
+from pytest_dryrun.rehearsal.judge.unchecked import Unchecked
 from pytest_dryrun.sql.names import bare, last
 
 _CHECKS = """
@@ -74,33 +75,19 @@ def _judged(scene: Scene, check: _Check) -> Iterator[Finding]:
     place = scene.find_first(
         [bare(last(check.domain)), bare(check.name)], ["add", "create", "validate", "update"], ["alter"]
     )
-    called = f"Check {check.name} of domain {check.domain}"
-    state = f"is marked as valid {place}" if check.valid else f"is NOT VALID, added {place}"
+    validate = f"ALTER DOMAIN {check.domain} VALIDATE CONSTRAINT {check.name};"
+    called, fails = f"check {check.name} of domain {check.domain}", "statement that writes such a value"
+    one = Unchecked(called, check.valid, check.identity, fails, validate)
     broken = False
     for table, column, is_array in scene.copy.execute(_COLUMNS, (check.type_oid,)).fetchall():
-        counted = count_where(
-            scene.copy, table, _breaks(check, column, is_array=is_array), (*primary_key(scene.copy, table), column)
-        )
-        evidence: dict[str, Any] = {"table": table, "column": column, "constraint": check.name, "rows": None}
-        severity, said = Severity.BLOCKER, ""
-        if isinstance(counted, str):
-            severity = Severity.WARNING if check.valid else Severity.BLOCKER
-            said = f"{called} {state}, and whether rows of {table} break it could not be counted ({counted}). "
-            said += "Count them by hand."
-        elif counted[0]:
-            rows, keys = counted
-            evidence |= {"rows": rows, "keys": list(keys)}
-            said = f"{called} {state}, though {rows:,} rows of {table} break it in column {column} "
-            said += f"({'; '.join(keys[:3])}). Whatever writes such a value again fails from now on, "
-            said += "and so does VALIDATE CONSTRAINT. Fix these rows first."
-        if said:
+        shown = (*primary_key(scene.copy, table), column)
+        counted = count_where(scene.copy, table, _breaks(check, column, is_array=is_array), shown)
+        evidence = {"table": table, "column": column, "constraint": check.name}
+        if made := one.broken(counted, place, table, evidence, f" in column {column} of {table}"):
             broken = True
-            yield finding("constraint-violated", severity, said, place, table, evidence, about=check.identity)
+            yield made
     if not broken and not check.valid:
-        said = f"{called} {state}; no row breaks it. Validate it in a later release: "
-        said += f"ALTER DOMAIN {check.domain} VALIDATE CONSTRAINT {check.name};"
-        evidence = {"constraint": check.name, "rows": 0}
-        yield finding("constraint-not-valid", Severity.INFO, said, place, None, evidence, about=check.identity)
+        yield one.unbroken(place, None, {"constraint": check.name})
 
 
 def _breaks(check: _Check, column: str, *, is_array: bool) -> sql.Composable:

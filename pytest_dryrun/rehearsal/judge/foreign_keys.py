@@ -17,14 +17,17 @@ from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
 from pytest_dryrun.postgres.catalog.difference import Action
-from pytest_dryrun.rehearsal.judge.counting import count_where, finding, relation
+from pytest_dryrun.rehearsal.judge.counting import Counted, count_where, finding, relation
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.names import bare, last, parts
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """A foreign key by names alone, so that it can be asked of any copy; column names are bare."""
+    """A foreign key by names alone, so that it can be asked of any copy; column names are bare.
+
+    `temporal` marks one whose last columns are periods: those of the parents must cover that of the child.
+    """
 
     name: str
     table: str
@@ -41,7 +44,7 @@ class ForeignKey:
         facts = item.details
         columns, referenced = tuple(facts["columns"]), tuple(facts["referenced_columns"])
         operators, full = tuple(facts["operators"] or ()), facts["match"] == "f"
-        temporal = "PERIOD " in item.attributes["definition"]
+        temporal = bool(facts["period"])
         return cls(
             last(item.identity), str(item.parent), columns, facts["referenced"], referenced, full, operators, temporal
         )
@@ -128,14 +131,12 @@ def _indexed(item: CatalogObject, catalog: Catalog) -> bool:
     )
 
 
-def count_orphans(connection: psycopg.Connection[Any], key: ForeignKey) -> tuple[int, tuple[str, ...]] | str:
+def count_orphans(connection: psycopg.Connection[Any], key: ForeignKey) -> Counted:
     """Child rows without a parent, and a few of their keys; a text says why they could not be counted.
 
     A row with a NULL in the key has no parent to miss (MATCH SIMPLE); under MATCH FULL it must be NULL in all columns
     or in none.
     """
-    if key.temporal:
-        return "a foreign key over periods is not counted"
     child = [sql.Identifier("child", column) for column in key.columns]
     parent = [sql.Identifier("parent", column) for column in key.referenced_columns]
     operators = [sql.SQL(operator) for operator in key.operators] or [sql.SQL("=")] * len(child)
@@ -148,6 +149,10 @@ def count_orphans(connection: psycopg.Connection[Any], key: ForeignKey) -> tuple
     except psycopg.Error as error:
         return " ".join(str(error).split())
     missing = sql.SQL("NOT EXISTS (SELECT FROM {} AS parent WHERE {})").format(whole, joined)
+    if key.temporal:
+        # As the server asks (ri_triggers.c); an empty period of a child has no parent either.
+        covered = sql.SQL("{} OPERATOR(pg_catalog.<@) pg_catalog.range_agg({})").format(child[-1], parent[-1])
+        missing = sql.SQL("NOT EXISTS (SELECT FROM {} AS parent WHERE {} HAVING {})").format(whole, joined, covered)
     filled = sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(column) for column in child)
     orphan = sql.SQL("({} AND {})").format(filled, missing)
     if key.full and len(child) > 1:

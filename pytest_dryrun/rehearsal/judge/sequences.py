@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
@@ -22,24 +23,30 @@ def set_back(before: Positions, after: Positions, migrations: Sequence[Migration
 
     Sequences are followed by oid, and columns to what feeds them now. What is gone is the catalog's business.
     """
-    found: list[Finding] = []
-    for now in sorted(after.sequences.values(), key=lambda item: item.name):
-        for severity, said, evidence in _wrong(before, now):
-            found.append(_finding(now, severity, said, evidence, migrations))
-            break  # one sequence, one finding: the first is the worst
-    return tuple(found)
+    return tuple(
+        _finding(now, worst, migrations)
+        for now in sorted(after.sequences.values(), key=lambda item: item.name)
+        if (worst := next(_wrong(before, now), None))  # one sequence, one finding
+    )
 
 
-Wrong = tuple[Severity, str, dict[str, object]]
+class Wrong(NamedTuple):
+    """What is wrong with a sequence; `repeats` where it hands out the same numbers again for its CYCLE."""
+
+    severity: Severity
+    said: str
+    evidence: dict[str, object]
+    repeats: bool = False
 
 
 def _wrong(before: Positions, now: Position) -> Iterator[Wrong]:
     old = before.find(now)
     lasting = old is not None or any(_existed(before, feed) for feed in now.feeds)
     if now.exhausted and lasting and not (old is not None and old.exhausted):
-        yield Severity.BLOCKER, f"has no number left: the next one is {now.next:,}, and {now.exhausted}", {}
+        said = f"has no number left: the next one is {now.next:,}, and {now.exhausted}"
+        yield Wrong(Severity.BLOCKER, said, {})
     fed = [one for feed in now.feeds for one in _behind(before, old, now, feed)]
-    yield from sorted(fed, key=lambda one: one[0] is not Severity.BLOCKER)
+    yield from sorted(fed, key=lambda one: one.severity is not Severity.BLOCKER)
     if now.cycles and old is not None and (not old.cycles or old.size != now.size) and now.size < _WIDE:
         yield _cycling(now)
     if old is not None and _short(old, now):
@@ -62,13 +69,15 @@ def _behind(before: Positions, old: Position | None, now: Position, feed: Feed) 
     evidence: dict[str, object] = {"column": feed.column, "of": feed.table, "highest": end}
     unmoved = old is not None and (old.oid, old.last, old.step) == (now.oid, now.last, now.step)
     if not _existed(before, feed):
-        yield Severity.WARNING, f"{said}: rows were put in with numbers of their own", evidence
+        text = f"{said}: rows were put in with numbers of their own"
+        yield Wrong(Severity.WARNING, text, evidence, now.wraps)
     elif unmoved and not feed.unique:
         return
     elif unmoved and end is not None and abs(end - now.next) >= _FAR * abs(now.step):
-        yield Severity.WARNING, f"{said}: a row was put in with a number of its own, far ahead", evidence
+        text = f"{said}: a row was put in with a number of its own, far ahead"
+        yield Wrong(Severity.WARNING, text, evidence, now.wraps)
     else:
-        yield Severity.BLOCKER, said, evidence
+        yield Wrong(Severity.BLOCKER, said, evidence, now.wraps)
 
 
 def _cycling(now: Position) -> Wrong:
@@ -77,8 +86,10 @@ def _cycling(now: Position) -> Wrong:
     said = f"begins again at {begin:,} after {left:,} more numbers (CYCLE, {now.size:,} numbers in all)"
     taken = [feed for feed in now.feeds if feed.highest is not None or not feed.known]
     if taken:
-        return Severity.BLOCKER, f"{said}, which {taken[0].called} holds already", {"left": left}
-    return Severity.WARNING, f"{said}: what takes its numbers must bear the same one twice", {"left": left}
+        text = f"{said}, which {taken[0].called} holds already"
+        return Wrong(Severity.BLOCKER, text, {"left": left}, repeats=True)
+    text = f"{said}: what takes its numbers must bear the same one twice"
+    return Wrong(Severity.WARNING, text, {"left": left}, repeats=True)
 
 
 def _short(old: Position, now: Position) -> bool:
@@ -95,13 +106,12 @@ def _set_back(old: Position, now: Position) -> Wrong:
     if (old.step > 0) != (now.step > 0):
         said += f", and goes {'up' if now.step > 0 else 'down'}"
     if now.feeds and all(feed.known for feed in now.feeds):
-        return Severity.WARNING, f"{said}: numbers of rows that were deleted are handed out again", {}
-    return Severity.BLOCKER, f"{said}: it would hand out numbers that are taken", {}
+        text = f"{said}: numbers of rows that were deleted are handed out again"
+        return Wrong(Severity.WARNING, text, {}, now.wraps)
+    return Wrong(Severity.BLOCKER, f"{said}: it would hand out numbers that are taken", {}, now.wraps)
 
 
-def _finding(
-    now: Position, severity: Severity, said: str, evidence: dict[str, object], migrations: Sequence[Migration]
-) -> Finding:
+def _finding(now: Position, wrong: Wrong, migrations: Sequence[Migration]) -> Finding:
     named = bare(last(now.name))
     place = find(migrations, [named], ["setval", "restart", "sequence", "identity"])
     if place.line is None or named not in place.sql:
@@ -112,12 +122,13 @@ def _finding(
     remedy += f"SELECT setval('{now.name}', {column});" if feed else f"setval beyond {column}."
     if now.exhausted:
         remedy = "Give it a wider range, and the column a wider type, before it comes to its end."
-    elif now.wraps or "begins again" in said:
+    elif wrong.repeats:
         remedy = "Leave it NO CYCLE, with a range that is wide enough."
-    evidence = {"sequence": now.name, "position": now.last, "next": now.next, **evidence}
-    text = f"Sequence {now.name} {said}, changed {place}. {remedy}"
+    evidence = {"sequence": now.name, "position": now.last, "next": now.next, **wrong.evidence}
+    text = f"Sequence {now.name} {wrong.said}, changed {place}. {remedy}"
     cascaded = named not in place.sql and any(bare(last(feed.table)) in place.sql for feed in now.feeds)
-    return finding("sequence-reset", severity, text, place, now.name, evidence, about=now.name, cascaded=cascaded)
+    severity, about = wrong.severity, now.name
+    return finding("sequence-reset", severity, text, place, now.name, evidence, about=about, cascaded=cascaded)
 
 
 def _by_column(now: Position, migrations: Sequence[Migration]) -> Location | None:

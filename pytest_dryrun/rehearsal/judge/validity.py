@@ -1,8 +1,7 @@
 """Constraints that nobody held against the rows: NOT VALID ones, and those stamped as valid by a write to the catalog.
 
-Every check, foreign key, NOT NULL and unique index that is new in this run, or newly valid, is counted against the
-rows, whatever the catalog says of it. What is not counted: exclusion constraints, foreign keys over periods, and unique
-indexes over a collation that is not deterministic. Checks of domains are counted in `domains`.
+Every check, foreign key, NOT NULL, unique index and exclusion constraint that is new in this run, or newly valid, is
+counted against the rows, whatever the catalog says of it. Checks of domains are counted in `domains`.
 """
 
 from __future__ import annotations
@@ -15,25 +14,21 @@ import psycopg
 from psycopg import sql
 
 from pytest_dryrun.model.scripts import Location
-from pytest_dryrun.model.values import Finding, Severity
+from pytest_dryrun.model.values import Finding
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
-from pytest_dryrun.rehearsal.judge.counting import count_duplicates, count_where, finding, primary_key
+from pytest_dryrun.rehearsal.judge.conflicts import count_conflicts, keys_of
+from pytest_dryrun.rehearsal.judge.counting import Counted, count_where, primary_key
 from pytest_dryrun.rehearsal.judge.foreign_keys import ForeignKey, count_orphans
 from pytest_dryrun.rehearsal.judge.scene import Scene
+from pytest_dryrun.rehearsal.judge.unchecked import Unchecked
 from pytest_dryrun.sql.names import bare, last, parts, quoted
 
-Counted = tuple[int, tuple[str, ...]] | str
 _CHECK = """
 SELECT pg_get_expr(conbin, conrelid), connoinherit,
        ARRAY(SELECT a.attname::text FROM unnest(conkey) k JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k)
   FROM pg_constraint WHERE oid = %s"""
-# Equal under a collation that is not deterministic need not be equal in the index.
-_UNIQUE = """
-SELECT ARRAY(SELECT pg_get_indexdef(i.indexrelid, k, false) FROM generate_series(1, i.indnkeyatts) k),
-       coalesce(pg_get_expr(i.indpred, i.indrelid), ''), pg_get_indexdef(i.indexrelid) ~ 'NULLS NOT DISTINCT',
-       NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation
-                    WHERE a.attrelid IN (i.indexrelid, i.indrelid) AND NOT c.collisdeterministic)
-  FROM pg_index i WHERE i.indexrelid = %s"""
+# What an index may ask of its rows, and what it is called then.
+_OF_INDEXES = {"unique": "unique index", "exclusion": "exclusion constraint"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +71,7 @@ def judged(
 ) -> Iterator[Finding]:
     """The verdict on each demand, its rows counted now."""
     for demand in demands:
-        counted = _count(connection, demand)
-        if counted is not None and (made := _finding(demand, counted, place(demand))):
+        if made := _finding(demand, _count(connection, demand), place(demand)):
             yield made
 
 
@@ -109,9 +103,10 @@ def _demands(before: Catalog, after: Catalog) -> Iterator[Demand]:
             if item.attributes["not_null"] and (old is None or not old.attributes["not_null"] or _stamped(old, item)):
                 yield Demand("NOT NULL", item, item.attributes.get("not_null_valid", True) is not False)
         elif item.kind == "index":
-            asks = item.details["unique"] and item.attributes["valid"]
-            if asks and (old is None or not old.details["unique"] or not old.attributes["valid"]):
-                yield Demand("unique index", item, valid=True)
+            asked = [kind for kind in _OF_INDEXES if item.details[kind]]
+            there = old is not None and old.attributes["valid"] and all(old.details[kind] for kind in asked)
+            if asked and item.attributes["valid"] and not there:
+                yield Demand(_OF_INDEXES[asked[0]], item, valid=True)
         elif item.attributes["type"] in ("check", "foreign key") and item.details.get("enforced", True) is not False:
             valid = bool(item.attributes["valid"])
             if old is None or bool(old.attributes["valid"]) != valid or old.details.get("enforced", True) is False:
@@ -122,12 +117,11 @@ def _stamped(old: CatalogObject, new: CatalogObject) -> bool:
     return bool(old.attributes.get("not_null_valid", True) != new.attributes.get("not_null_valid", True))
 
 
-def _count(connection: psycopg.Connection[Any], demand: Demand) -> Counted | None:
-    """Rows that break it; None where they are not counted and need not be."""
+def _count(connection: psycopg.Connection[Any], demand: Demand) -> Counted:
+    """Rows that break it."""
     item, table = demand.item, demand.table
     if demand.kind == "foreign key":
-        key = ForeignKey.of(item)
-        return None if key.temporal and demand.valid else count_orphans(connection, key)
+        return count_orphans(connection, ForeignKey.of(item))
     alias = bare(last(table))  # a check may name its table
     shown = primary_key(connection, table)
     if demand.kind == "NOT NULL":
@@ -135,50 +129,30 @@ def _count(connection: psycopg.Connection[Any], demand: Demand) -> Counted | Non
         null = sql.SQL("num_nulls({}) > 0").format(sql.Identifier(alias, item.name))
         return count_where(connection, table, null, shown, alias=alias)
     try:
-        row = connection.execute(_CHECK if demand.kind == "check" else _UNIQUE, (item.oid,)).fetchone()
+        if demand.kind in _OF_INDEXES.values():
+            key = next(keys_of(connection, item.oid), None)
+            return count_conflicts(connection, table, key) if key else "it is gone"
+        row = connection.execute(_CHECK, (item.oid,)).fetchone()
     except psycopg.Error as error:
         return " ".join(str(error).split())
     if row is None:
         return "it is gone"
-    if demand.kind == "check":
-        expression, alone, columns = row
-        broken = sql.SQL("NOT (") + sql.SQL(expression) + sql.SQL(")")
-        named = [*shown, *(column for column in columns if column not in shown)]
-        return count_where(connection, table, broken, named, alias=alias, heirs=not alone)
-    keys, predicate, together, comparable = row
-    return count_duplicates(connection, table, keys, predicate, nulls_distinct=not together) if comparable else None
+    expression, alone, columns = row
+    broken = sql.SQL("NOT (") + sql.SQL(expression) + sql.SQL(")")
+    named = [*shown, *(column for column in columns if column not in shown)]
+    return count_where(connection, table, broken, named, alias=alias, heirs=not alone)
 
 
 def _finding(demand: Demand, counted: Counted, place: Location) -> Finding | None:
-    evidence: dict[str, Any] = {"table": demand.table, "constraint": last(demand.identity), "rows": None}
+    evidence: dict[str, Any] = {"table": demand.table, "constraint": last(demand.identity)}
+    fails = "UPDATE of such a row"
     if demand.kind == "foreign key":
         evidence["referenced"] = demand.item.details["referenced"]
-    rule, severity = "constraint-violated", Severity.BLOCKER
-    said = f"{demand.called[0].upper()}{demand.called[1:]} "
-    if isinstance(counted, str):
-        severity = Severity.WARNING if demand.valid else Severity.BLOCKER
-        said += f"{'is new' if demand.valid else 'is NOT VALID'}, made {place}, and whether rows break it could not be "
-        said += f"counted ({counted}). Count them by hand."
-    elif counted[0]:
-        rows, keys = counted
-        evidence |= {"rows": rows, "keys": list(keys)}
-        examples = f" ({'; '.join(keys[:3])})" if keys else ""
-        if demand.valid:
-            said += f"is marked as valid {place}, though {rows:,} rows break it{examples}: the server never held it "
-            said += (
-                "against them. Fix these rows, and let the server validate the constraint instead of writing to its "
-            )
-            said += "catalog."
-        else:
-            change = "change of their key" if demand.kind == "foreign key" else "UPDATE of such a row"
-            said += f"is NOT VALID, added {place}, and {rows:,} rows break it{examples}. Every {change} fails from now "
-            said += "on, and so would VALIDATE CONSTRAINT. Fix these rows first."
-    elif demand.valid:
-        return None
-    else:
-        rule, severity, evidence["rows"] = "constraint-not-valid", Severity.INFO, 0
-        said += f"is NOT VALID, added {place}; no row breaks it. Validate it in a later release: {_validate(demand)}"
-    return finding(rule, severity, said, place, demand.table, evidence, about=demand.identity)
+        fails = "change of their key"
+    validate = "" if demand.item.kind == "index" else _validate(demand)
+    one = Unchecked(demand.called, demand.valid, demand.identity, fails, validate)
+    made = one.broken(counted, place, demand.table, evidence)
+    return made if made or demand.valid else one.unbroken(place, demand.table, evidence)
 
 
 def _validate(demand: Demand) -> str:

@@ -17,7 +17,8 @@ from sqlparse import tokens as kinds
 
 from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.rehearsal.judge.counting import count_duplicates, count_where, finding, primary_key
+from pytest_dryrun.rehearsal.judge.conflicts import Key, count_conflicts, keys_of
+from pytest_dryrun.rehearsal.judge.counting import Counted, count_where, finding, primary_key
 from pytest_dryrun.rehearsal.judge.foreign_keys import ForeignKey, count_orphans
 from pytest_dryrun.sql.lexer import tokens
 from pytest_dryrun.sql.names import bare, identifier, last
@@ -52,8 +53,7 @@ class Rule:
     name: str
     columns: tuple[str, ...] = ()
     expression: str = ""
-    keys: tuple[str, ...] = ()
-    nulls_distinct: bool = True
+    key: Key | None = field(default=None)
     foreign_key: ForeignKey | None = field(default=None)
     may_wait: bool = False
 
@@ -99,11 +99,11 @@ def violations(
             found.append(_finding(str(table), rule, counted[0], counted[1], place))
     if found:
         return tuple(found)
-    kind = f"{VIOLATIONS[sqlstate]} " if sqlstate else ""
+    kind = f"{VIOLATIONS[sqlstate]} constraint" if sqlstate else "constraint"
     told = f"{' '.join(message.split())}. " if message else ""
     said = (
-        f"Existing rows break a {kind}constraint{f' of {table}' if table else ''}, which stops the migration "
-        f"{place}. {told}"
+        f"Existing rows break {'an' if kind[0] == 'e' else 'a'} {kind}{f' of {table}' if table else ''}, which stops "
+        f"the migration {place}. {told}"
         f"How many could not be counted ({reason}). Find and fix them before the migration."
     )
     evidence = {"table": table, "constraint": None, "rows": None, "sqlstate": sqlstate}
@@ -117,6 +117,7 @@ def _finding(table: str, rule: Rule, rows: int, keys: Sequence[str], place: Loca
         "unique": "share a value in",
         "foreign key": "have no parent for",
         "check": "break check",
+        "exclusion": "conflict with another row under",
     }[rule.kind]
     said = f"{rows:,} rows of {table} {kind} {rule.name}{shown}, so the constraint is refused {place}. "
     said += "Fix these rows first, in a migration of their own."
@@ -161,7 +162,7 @@ def _rules(connection: psycopg.Connection[Any], text: str, search_path: str) -> 
         rules = [rule for rule in _constraints(connection, oid, table) if rule.name.strip('"') in validated]
         rules += [
             *_constraints(connection, clone, table),
-            *_indexes(connection, clone),
+            *_keys(connection, clone, table),
             *_not_nulls(connection, clone, oid),
         ]
     return table, rules
@@ -193,17 +194,24 @@ def _constraints(connection: psycopg.Connection[Any], oid: int, table: str) -> I
                      JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = k.n ORDER BY k.i),
              ARRAY(SELECT format('OPERATOR(%%I.%%s)', n.nspname, o.oprname)
                      FROM unnest(con.conpfeqop) WITH ORDINALITY e(op, i)
-                     JOIN pg_operator o ON o.oid = e.op JOIN pg_namespace n ON n.oid = o.oprnamespace ORDER BY e.i)
+                     JOIN pg_operator o ON o.oid = e.op JOIN pg_namespace n ON n.oid = o.oprnamespace ORDER BY e.i),
+             coalesce((to_jsonb(con) ->> 'conperiod')::boolean, false)
         FROM pg_constraint con WHERE con.conrelid = %s AND con.contype IN ('c', 'f') ORDER BY con.oid"""
-    for kind, given, expression, full, columns, referenced, referenced_columns, operators in connection.execute(
-        query, (oid,)
-    ):
+    for kind, given, expression, full, columns, *parent, operators, temporal in connection.execute(query, (oid,)):
         name = _own_name(given, table)
+        referenced, referenced_columns = parent
         if kind == "c":
             yield Rule("check", name, tuple(columns), expression, may_wait=True)
         else:
             key = ForeignKey(
-                name, table, tuple(columns), referenced, tuple(referenced_columns), bool(full), tuple(operators)
+                name,
+                table,
+                tuple(columns),
+                referenced,
+                tuple(referenced_columns),
+                bool(full),
+                tuple(operators),
+                temporal,
             )
             yield Rule("foreign key", name, tuple(columns), foreign_key=key, may_wait=True)
 
@@ -216,14 +224,14 @@ def _own_name(given: str, table: str) -> str:
     return f'"{name}"' if last(table).startswith('"') else name
 
 
-def _indexes(connection: psycopg.Connection[Any], oid: int) -> Iterator[Rule]:
-    query = """
-      SELECT ARRAY(SELECT pg_get_indexdef(i.indexrelid, k, false) FROM generate_series(1, i.indnkeyatts) k),
-             coalesce(pg_get_expr(i.indpred, i.indrelid), ''), pg_get_indexdef(i.indexrelid) ~ 'NULLS NOT DISTINCT'
-        FROM pg_index i WHERE i.indrelid = %s AND i.indisunique"""
-    for keys, predicate, together in connection.execute(query, (oid,)):
-        name = f"({', '.join(keys)})" + (f" WHERE {predicate}" if predicate else "")
-        yield Rule("unique", name, (), predicate, tuple(keys), not together)
+def _keys(connection: psycopg.Connection[Any], oid: int, table: str) -> Iterator[Rule]:
+    """The unique indexes and exclusion constraints of a relation."""
+    for key in keys_of(connection, oid, "indrelid"):
+        if key.operators:
+            yield Rule("exclusion", _own_name(key.name, table), key=key)
+        else:
+            where = f" WHERE {key.predicate}" if key.predicate else ""
+            yield Rule("unique", f"({', '.join(key.columns)}){where}", key=key)
 
 
 def _not_nulls(connection: psycopg.Connection[Any], oid: int, before: int) -> Iterator[Rule]:
@@ -237,7 +245,7 @@ def _not_nulls(connection: psycopg.Connection[Any], oid: int, before: int) -> It
         yield Rule("NOT NULL", name, (name,), may_wait=connection.info.server_version >= 180000)
 
 
-def _count(connection: psycopg.Connection[Any], table: str, rule: Rule) -> tuple[int, tuple[str, ...]] | str:
+def _count(connection: psycopg.Connection[Any], table: str, rule: Rule) -> Counted:
     key = primary_key(connection, table)
     if rule.foreign_key is not None:
         return count_orphans(connection, rule.foreign_key)
@@ -249,7 +257,7 @@ def _count(connection: psycopg.Connection[Any], table: str, rule: Rule) -> tuple
         has = _has_column(connection, table, rule.columns[0])
         null = sql.SQL("{} IS NULL").format(sql.Identifier("row", rule.columns[0])) if has else sql.SQL("true")
         return count_where(connection, table, null, key)
-    return count_duplicates(connection, table, rule.keys, rule.expression, nulls_distinct=rule.nulls_distinct)
+    return count_conflicts(connection, table, rule.key) if rule.key else f"{rule.name} is of an unknown kind"
 
 
 def _has_column(connection: psycopg.Connection[Any], table: str, column: str) -> bool:

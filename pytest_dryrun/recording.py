@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
@@ -35,6 +36,8 @@ class Record:
         self._waive = waive
         self.facts: list[Fact] = []
         self.findings: list[Finding] = []
+        # Findings hold mappings and cannot be hashed: only those with the same text are compared as a whole.
+        self._alike: dict[tuple[str, str], list[Finding]] = defaultdict(list)
 
     def fact(self, name: str, value: Json, unit: str = "") -> None:
         """Record something measured; `unit` is `bytes`, `ms`, `s`, `percent` or empty."""
@@ -44,7 +47,9 @@ class Record:
         """Record findings and go on; a blocker fails the check at its end. Returns them with waivers applied."""
         noted = [self._waive(finding) for finding in findings]
         for finding in noted:
-            if finding not in self.findings:
+            alike = self._alike[finding.rule, finding.message]
+            if finding not in alike:
+                alike.append(finding)
                 self.findings.append(finding)
         return noted
 

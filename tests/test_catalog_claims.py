@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from itertools import combinations
@@ -12,12 +13,13 @@ from test_versions import SUPPORTED, programs
 from pytest_dryrun.model.rules import RULES
 from pytest_dryrun.postgres import disposable
 from pytest_dryrun.postgres.catalog.claims import JUDGES, SILENT, WHOLE_ROW, Claim, claims, parsed
+from pytest_dryrun.postgres.catalog.queries import queries
 from pytest_dryrun.postgres.catalog.rows import Event, SystemTable, system_tables
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.workspace import Workspace
 
 OLDEST, NEWEST = 14, 18
-HEADING = "catalog\tcolumn\tversions\tevent\tsort\tjudge\tshown\twords\n"
+HEADING = "catalog\tcolumn\tversions\tevent\tsort\tjudge\tlisted\tshown\twords\n"
 # Read nowhere at all: filled by ANALYZE, data, and what follows from grants.
 UNREAD = {"pg_statistic", "pg_statistic_ext_data", "pg_largeobject", "pg_init_privs", "pg_shdepend"}
 
@@ -126,7 +128,10 @@ def values(line: Claim) -> dict[str, set[str]]:
 
 def test_a_lookup_finds_one_claim_or_none():
     """Two lines that hold at once claim nothing: which judge it is would be anybody's guess."""
-    lines = ("pg_am\tamname\t-\tchanged\tbuiltin\tledger\t\tname", "pg_am\tamname\t-\tchanged\tmember\tnote\t\tname")
+    lines = (
+        "pg_am\tamname\t-\tchanged\tbuiltin\tledger\t\t\tname",
+        "pg_am\tamname\t-\tchanged\tmember\tnote\t\t\tname",
+    )
     found = parsed(HEADING + "\n".join(lines))
     assert "ledger" == getattr(found.claim("pg_am", "amname", Event.CHANGED, {"builtin": ""}), "judge", None)
     assert found.claim("pg_am", "amname", Event.CHANGED, {"builtin": "", "member": ""}) is None
@@ -147,7 +152,7 @@ def test_a_lookup_finds_one_claim_or_none():
 )
 def test_conditions_of_a_sort(condition, sort, met):
     """A name, a name with one of several values, or the opposite of either."""
-    text = f"{HEADING}pg_class\trelam\t-\tchanged\t{condition}\tnote\t\tx"
+    text = f"{HEADING}pg_class\trelam\t-\tchanged\t{condition}\tnote\t\t\tx"
     assert met is (parsed(text).claim("pg_class", "relam", Event.CHANGED, sort) is not None)
 
 
@@ -164,3 +169,37 @@ def test_nothing_that_may_matter_is_left_unread():
         for column in columns:
             judges = {line.judge for line in claims().about(catalog, column, Event.CHANGED)}
             assert judges <= SILENT or (judges == {"key"} and catalog in UNREAD)
+
+
+# Nothing changes these but dropping the object and making another one.
+MADE_ANEW = {
+    ("pg_class", "relkind"),
+    ("pg_default_acl", "defaclnamespace"),
+    ("pg_opclass", "opcintype"),
+    ("pg_operator", "oprleft"),
+    ("pg_operator", "oprright"),
+    ("pg_transform", "trftype"),
+    ("pg_transform", "trflang"),
+    ("pg_user_mapping", "umserver"),
+}
+
+
+def test_what_the_schema_difference_lists_names_the_attribute():
+    """That the object is listed for something else says nothing: a line without attributes holds for new ones alone."""
+    lines = [line for line in claims().lines if line.event is Event.CHANGED]
+    compared = [line for line in lines if line.judge in ("difference", "definition")]
+    assert MADE_ANEW == {(line.catalog, line.column) for line in compared if not line.listed}
+    reported_anyway = SILENT | {"key", "ledger", "settings", "triggers"}
+    assert [] == [line for line in lines if line.judge in reported_anyway and line.listed]
+
+
+@pytest.mark.live
+def test_an_attribute_that_a_claim_names_is_one_of_the_catalog(postgres: Conninfo):
+    """A slip of the pen would claim that something is shown which is not."""
+    with connect(postgres) as connection:
+        text = " ".join(queries(connection.info.server_version))
+        columns = {column for table in system_tables(connection) for column in table.columns}
+    known = set(re.findall(r"'(\w+)',", text)) | columns | {"name", "schema"}
+    newer = {name for line in claims().lines if line.first > 15 for name in line.listed}
+    newer |= {"not_null_name", "not_null_valid", "not_null_no_inherit"}
+    assert set() == {name for line in claims().lines for name in line.listed} - known - newer

@@ -219,6 +219,7 @@ def test_findings_name_their_object_and_their_place(stage: CatalogStage):
         one.evidence["before"]["typsend"],
         one.evidence["after"]["typsend"],
     )
+    assert ["typsend"] == one.evidence["attributes"]
     (two,) = stage.told("GRANT SELECT ON pg_catalog.pg_authid TO PUBLIC")
     assert ("pg_catalog.pg_authid", None) == (two.table, two.object)
     (three,) = stage.told(OWN_DATABASE.format("ALTER DATABASE %I CONNECTION LIMIT 1"))
@@ -231,6 +232,11 @@ def test_a_judge_of_its_own_is_not_repeated(stage: CatalogStage):
     said = Finding("enforcement-off", B, "x", table="public.place")
     assert () == stage.told(text, (said,))
     assert {("trigger-disabled", W)} == short(stage.told(text, (replace(said, table="public.plain"),)))
+    assert () == stage.told(text, (replace(said, object="public.place.place_no"),))
+    another = replace(said, object="public.place.place_pkey")
+    assert {("trigger-disabled", W)} == short(stage.told(text, (another,)))
+    elsewhere = replace(said, object="public.place.place_no", evidence={"tables": ["public.plain"]})
+    assert {("trigger-disabled", W)} == short(stage.told(text, (elsewhere,)))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -274,3 +276,23 @@ def test_a_server_that_came_later_is_warned_about_by_what_is_not_known():
     assert ("version-untested", Severity.WARNING) == (found.rule, found.severity)
     assert found.message.startswith("PostgreSQL 19 is newer than what this release was tested with (14 to 18).")
     assert "added to the system catalogs are not compared" in found.message
+
+
+def test_what_was_noted_already_is_not_noted_again():
+    """The same finding from two judges stands once; one with other evidence, or waived, is another one."""
+    record = plain()
+    again = replace(BLOCKER, evidence={"rows": 2})
+    record.note([BLOCKER, again])
+    record.note([replace(BLOCKER), replace(again, evidence={"rows": 2}), replace(BLOCKER, waived=True)])
+    assert [BLOCKER, again, replace(BLOCKER, waived=True)] == record.findings
+
+
+def test_five_thousand_findings_are_noted_in_a_moment():
+    """A migration that touches everything must not keep the page waiting: half a minute when each met each."""
+    record = plain()
+    many = [replace(BLOCKER, message=f"row {number} is gone", evidence={"row": number}) for number in range(5000)]
+    began = time.perf_counter()
+    record.note(many)
+    record.note(many)
+    assert time.perf_counter() - began < 2
+    assert 5000 == len(record.findings)

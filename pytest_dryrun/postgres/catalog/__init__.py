@@ -53,13 +53,12 @@ class Catalog:
     _of_tables: Mapping[tuple[str, str], tuple[CatalogObject, ...]] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        children: dict[tuple[str, str], tuple[CatalogObject, ...]] = {}
+        children: dict[tuple[str, str], list[CatalogObject]] = defaultdict(list)
         for item in self.objects:
             if item.parent is not None:
-                key = (item.parent, item.kind)
-                children[key] = (*children.get(key, ()), item)
+                children[item.parent, item.kind].append(item)
         object.__setattr__(self, "_named", {(item.kind, item.identity): item for item in self.objects})
-        object.__setattr__(self, "_of_tables", children)
+        object.__setattr__(self, "_of_tables", {key: tuple(items) for key, items in children.items()})
 
     def of_kind(self, *kinds: str) -> tuple[CatalogObject, ...]:
         """The objects of these kinds."""

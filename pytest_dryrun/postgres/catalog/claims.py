@@ -21,7 +21,10 @@ Sort = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One line of the list. `sort` are conditions that a row must meet, all of them."""
+    """One line of the list.
+
+    `sort` are conditions that a row must meet, all of them; `listed` the by-name catalog's attributes that show it.
+    """
 
     catalog: str
     column: str
@@ -30,6 +33,7 @@ class Claim:
     event: Event
     sort: tuple[str, ...]
     judge: str
+    listed: frozenset[str]
     secret: bool
     words: str
 
@@ -98,9 +102,18 @@ def parsed(text: str) -> Claims:
 
 
 def _claim(
-    catalog: str, column: str, versions: str, event: str, sort: str, judge: str, shown: str, words: str
+    catalog: str, column: str, versions: str, event: str, sort: str, judge: str, listed: str, shown: str, words: str
 ) -> Claim:
     first, _, last = versions.partition("-")
-    conditions = tuple(filter(None, sort.split(",")))
-    secret = shown == "never"
-    return Claim(catalog, column, int(first or 0), int(last or 10**6), Event(event), conditions, judge, secret, words)
+    return Claim(
+        catalog,
+        column,
+        int(first or 0),
+        int(last or 10**6),
+        Event(event),
+        tuple(filter(None, sort.split(","))),
+        judge,
+        frozenset(filter(None, listed.split("|"))),
+        secret=shown == "never",
+        words=words,
+    )

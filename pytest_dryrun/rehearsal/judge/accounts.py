@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_dryrun.model.values import Finding
@@ -14,10 +15,11 @@ from pytest_dryrun.postgres.catalog.addresses import (
     addresses,
     belongs_to,
     linked,
+    number,
     owners,
 )
 from pytest_dryrun.postgres.catalog.claims import WHOLE_ROW, Claim, Claims
-from pytest_dryrun.postgres.catalog.difference import Action
+from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange
 from pytest_dryrun.postgres.catalog.rows import Event, RowChange
 from pytest_dryrun.postgres.catalog.sorts import relations, sort_of
 from pytest_dryrun.rehearsal.judge.scene import Scene
@@ -50,12 +52,13 @@ class Difference:
 class Accounts:
     """What the by-name catalogs have read before and after, what their difference lists, and whose part is what.
 
-    `unpaired` is what it lists as created or dropped, `outside` what no migration is judged by.
+    `listed` names the attributes by which an object is listed there, `unpaired` what is created or dropped, `outside`
+    what no migration is judged by.
     """
 
     before: frozenset[Address] = field(repr=False)
     after: frozenset[Address] = field(repr=False)
-    listed: frozenset[Address] = field(repr=False)
+    listed: Mapping[Address, frozenset[str]] = field(repr=False)
     unpaired: frozenset[Address] = field(repr=False)
     identities: Mapping[Address, str] = field(repr=False)
     outside: frozenset[Address] = field(repr=False)
@@ -81,24 +84,43 @@ class Accounts:
         links = linked(item.row.table, item.row.row, item.address)
         return self._whole(item) | links | {item.address._replace(sub=0)}
 
+    def _shown(self, item: Difference, where: Collection[Address]) -> bool:
+        """Whether the schema difference lists one of these objects with an attribute that shows this difference."""
+        attributes = item.claim.listed if item.claim else frozenset()
+        return any(not attributes.isdisjoint(self.listed.get(one, ())) for one in where)
+
     def is_listed(self, item: Difference) -> bool:
-        """Whether the schema difference lists this object, or what it came, went or was updated with."""
+        """Whether the schema difference shows this: the attribute, or the object or its owner as created or dropped.
+
+        That another attribute of the same object is listed says nothing. What an extension came, went or was updated
+        with is the extension's.
+        """
+        if item.claim and item.claim.judge == "privileges" and item.event is Event.CHANGED:
+            return self._shown(item, {item.address})  # a table's row type has rights of its own
         whole = self._whole(item)
-        extensions = self._owners(item).all(item.address, "e")
-        if not self.listed.isdisjoint(whole | {one for one in extensions if one.catalog == "pg_extension"}):
+        extensions = {one for one in self._owners(item).all(item.address, "e") if one.catalog == "pg_extension"}
+        if self._shown(item, whole | extensions) or self._came_or_went(item, whole):
             return True
+        return any(one in self.unpaired or "version" in self.listed.get(one, ()) for one in extensions)
+
+    def _came_or_went(self, item: Difference, whole: Collection[Address]) -> bool:
         if item.event is Event.CHANGED:
-            return False
+            return item.address in self.unpaired
         here, there = (self.after, self.before) if item.event is Event.ADDED else (self.before, self.after)
-        return any(one in here and one not in there for one in whole)
+        return any(one in self.unpaired or (one in here and one not in there) for one in whole)
 
     def is_dropped_or_made(self, item: Difference) -> bool:
         """Whether the schema difference lists this very object as dropped or created."""
         return item.address in self.unpaired
 
+    def is_granted_anew(self, item: Difference) -> bool:
+        """Whether these are the rights on an object that was made again, which the schema difference compares."""
+        return item.remade and item.claim is not None and bool(item.claim.listed)
+
     def is_near_a_listed_one(self, item: Difference) -> bool:
-        """Whether the schema difference lists the object, or the table that it stands in."""
-        return self.is_listed(item) or not self.listed.isdisjoint(self._around(item))
+        """Whether the schema difference shows this at the object, or at the table that it stands in."""
+        around = self._around(item)
+        return self.is_listed(item) or self._shown(item, around) or not self.unpaired.isdisjoint(around)
 
     def is_compared(self, item: Difference) -> bool:
         """Whether the schema difference has compared this object's definition, and so found it equal or listed it.
@@ -109,14 +131,24 @@ class Accounts:
         return self.is_listed(item) or any(one in self.before and one in self.after for one in whole)
 
     def is_reported(self, item: Difference, rules: Sequence[str], reported: Sequence[Finding]) -> bool:
-        """Whether a judge of its own has reported this object, or its table, by one of these rules."""
-        about = {self.identities.get(one) for one in {*self._whole(item), item.address._replace(sub=0)}} - {None}
-        about |= {
-            self.identities.get(one._replace(sub=0))
-            for start in (item.address, *linked(item.row.table, item.row.row, item.address))
-            for one in (start, *self._owners(item).all(start, ANY))
-        } - {None}
-        return any(one.rule in rules and {one.table, one.object} & about for one in reported)
+        """Whether a judge of its own has reported this very object, or its table as a whole, by one of these rules."""
+        starts = {item.address, *linked(item.row.table, item.row.row, item.address)}
+        ties = self._owners(item)
+        objects = starts.union(*(ties.all(start, ANY) for start in starts))
+        tables = self._names(one._replace(sub=0) for one in objects | self._whole(item))
+        own = self._names(objects)
+        return any(
+            one.rule in rules and (one.object in own if one.object else one.table in tables) and self._there(item, one)
+            for one in reported
+        )
+
+    def _names(self, of: Iterable[Address]) -> frozenset[str]:
+        return frozenset(name for one in of if (name := self.identities.get(one)))
+
+    def _there(self, item: Difference, finding: Finding) -> bool:
+        """Whether a finding about a constraint, which may be off on some tables alone, means this trigger's table."""
+        tables = finding.evidence.get("tables") if item.row.table == "pg_trigger" else None
+        return not tables or self.identities.get(Address("pg_class", number(item.row.row["tgrelid"]))) in tables
 
 
 def accounts(
@@ -149,12 +181,14 @@ def accounts(
 def _opened(
     scene: Scene, names: Mapping[int, str], ties: tuple[Owners, Owners], temporary: Collection[Address]
 ) -> Accounts:
-    listed = {
-        address: change.action in (Action.CREATED, Action.DROPPED)
-        for change in scene.changes
-        for item in (change.old, change.new)
-        if item is not None and (address := address_of(item, names))
-    }
+    listed: dict[Address, frozenset[str]] = defaultdict(frozenset)
+    unpaired: set[Address] = set()
+    for change in scene.changes:
+        for item in (change.old, change.new):
+            if item is not None and (address := address_of(item, names)):
+                listed[address] |= shown_by(change)
+                if change.action in (Action.CREATED, Action.DROPPED):
+                    unpaired.add(address)
     identities = {
         address: item.identity
         for catalog in (scene.before, scene.after)
@@ -164,12 +198,22 @@ def _opened(
     return Accounts(
         addresses(scene.before, names),
         addresses(scene.after, names),
-        frozenset(listed),
-        frozenset(address for address, alone in listed.items() if alone),
+        listed,
+        frozenset(unpaired),
         identities,
         frozenset({*_history(scene, scene.before, names), *_history(scene, scene.after, names), *temporary}),
         ties,
     )
+
+
+def shown_by(change: CatalogChange) -> frozenset[str]:
+    """The attributes that a change of the by-name catalog shows: `name` and `schema` of a rename, labels of an enum."""
+    if change.action is not Action.RENAMED or change.old is None or change.new is None:
+        return frozenset(change.attributes)
+    if change.kind == "enum value":
+        return frozenset({"labels"})
+    moved = {"schema"} if change.old.schema != change.new.schema else set()
+    return frozenset(moved | ({"name"} if change.old.name != change.new.name else set()))
 
 
 def _history(scene: Scene, catalog: Catalog, names: Mapping[int, str]) -> Iterator[Address]:

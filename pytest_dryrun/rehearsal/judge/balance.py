@@ -53,7 +53,7 @@ def balance(
     for item in remade(books, open_items, sides, known):
         by_judge["ledger" if item.claim and item.claim.judge == "ledger" else "privileges"].append(item)
     roles = {**before.role_names(), **after.role_names()}
-    told = [(item, item.remade or books.is_listed(item)) for item in by_judge["privileges"]]
+    told = [(item, books.is_granted_anew(item) or books.is_listed(item)) for item in by_judge["privileges"]]
     rights = privilege_findings(scene, Grants(scene.copy, roles).changed(sides[1], told))
     return (
         *_changed(scene, by_judge["unjudged"], sides, tables, "unjudged-change", Severity.BLOCKER),
@@ -159,6 +159,7 @@ def _told(
     evidence = {
         "catalog": first[0].row.table,
         "event": first[0].event.value,
+        "attributes": [item.column for item in first if item.column != WHOLE_ROW],
         "objects": [str(name) for name in few],
         "count": len(groups),
         **_before_and_after(first, sides),
@@ -259,7 +260,7 @@ def _switched(scene: Scene, items: Sequence[Difference], sides: Sides) -> tuple[
                 place.migration,
                 place.line,
                 places[0] or None,
-                {"trigger": name, "tables": places[:50], "before": old, "after": new},
+                {"trigger": name, "tables": places[:50], "attribute": "enabled", "before": old, "after": new},
                 object=name if name != _OF_CONSTRAINTS else None,
             )
         )

@@ -74,7 +74,7 @@ def _key(item: Difference, side: Naming) -> _Key | None:
 
 def _as_lost(item: Difference) -> Difference:
     claim = item.claim
-    lost = Claim(item.row.table, WHOLE_ROW, 0, 0, item.event, (), "ledger", secret=False, words="member")
+    lost = Claim(item.row.table, WHOLE_ROW, 0, 0, item.event, (), "ledger", frozenset(), secret=False, words="member")
     return Difference(item.row, item.column, item.address, item.sort, claim and lost, remade=True)
 
 

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from needs import require
 from psycopg import sql
+from scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401 - hooks
 
 from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.postgres.connection import Conninfo

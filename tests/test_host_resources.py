@@ -420,7 +420,6 @@ def there(staging: Staging) -> Iterator[tuple[Staging, Host]]:
 
 
 @pytest.mark.live
-@pytest.mark.xdist_group("staging")
 def test_an_api_under_pm2_has_its_own_group_through_a_restart(there):
     """Neither pm2 nor what else it keeps counts, and the server's processes are told apart."""
     stand, host = there
@@ -437,7 +436,6 @@ def test_an_api_under_pm2_has_its_own_group_through_a_restart(there):
 
 
 @pytest.mark.live
-@pytest.mark.xdist_group("staging")
 def test_the_listener_of_another_user_is_told_and_not_guessed(there):
     """`deploy` may not look into root's sshd."""
     _, host = there
@@ -450,7 +448,6 @@ def test_the_listener_of_another_user_is_told_and_not_guessed(there):
 
 
 @pytest.mark.live
-@pytest.mark.xdist_group("staging")
 def test_the_workers_of_a_pm2_cluster_count_and_its_other_applications_do_not(there):
     """In a cluster it is pm2 itself that listens, and it keeps the example's API too, which is none of the workers."""
     stand, host = there

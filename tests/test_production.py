@@ -82,7 +82,6 @@ def test_every_step_that_asks_for_the_database_is_tried():
 
 
 @pytest.mark.live
-@pytest.mark.xdist_group("staging")
 @pytest.mark.parametrize("mode", ["print", "run"])
 def test_no_step_writes_to_a_database_that_is_listed_under_production(
     borrowed: Staging, disposable: Disposable, tmp_path: Path, mode: str

@@ -37,7 +37,7 @@ from walk import walking
 
 from pytest_dryrun.model.values import Outcome
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
+pytestmark = pytest.mark.live
 
 
 def pending(stand: Staging) -> list[str]:

@@ -27,7 +27,7 @@ from pytest_dryrun import workspace
 from pytest_dryrun.model.values import Outcome
 from pytest_dryrun.steps.host_journal import HostJournal
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
+pytestmark = pytest.mark.live
 
 BESIDE = 'provider = "target"'
 DATABASES = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database"

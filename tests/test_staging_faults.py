@@ -46,7 +46,7 @@ from pytest_dryrun.model.values import Outcome
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.steps import from_host
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
+pytestmark = pytest.mark.live
 
 
 @contextmanager

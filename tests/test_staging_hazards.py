@@ -19,7 +19,7 @@ from walk import Walk
 from pytest_dryrun.model.values import Outcome
 from pytest_dryrun.postgres.disposable import Disposable
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
+pytestmark = pytest.mark.live
 
 HAZARDS = sorted(path.parent for path in (REPOSITORY / "examples" / "hazards").glob("*/migration.sql"))
 # Decided when everything has been measured: such a run has migrated the host by then.

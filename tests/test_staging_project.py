@@ -30,7 +30,7 @@ from staging_runs import (
 from pytest_dryrun.model.redaction import MASK
 from pytest_dryrun.model.values import Outcome
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
+pytestmark = pytest.mark.live
 
 OWN = '''"""Smoke"""
 

@@ -40,7 +40,7 @@ from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.model.values import Outcome
 from pytest_dryrun.steps import holding, neighbours, way_back
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
+pytestmark = pytest.mark.live
 
 RUN = 'on_no_go = "run"\nrestart = "pm2 restart all"'
 ONCE_RED = "command = \"sh -c 'test -e ../second || { touch ../second; echo no course >&2; exit 1; }'\""

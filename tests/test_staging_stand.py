@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from staging import CONTAINER, Staging, staging_stand  # noqa: F401 - a fixture
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
+pytestmark = pytest.mark.live
 
 PENDING = ["20260302020000_payment_status_index", "20260303020000_course_language", "20260304020000_learning_goals"]
 HEALTH = "curl -fsS --retry 20 --retry-connrefused --retry-delay 1 http://127.0.0.1:3001/api/health"

@@ -8,7 +8,7 @@ from staging_runs import configuration, failed, own_stand, walked  # noqa: F401 
 
 from pytest_dryrun.model.values import Outcome
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("staging")]
+pytestmark = pytest.mark.live
 
 API = 'base_url = "http://127.0.0.1:3001"\nstatus = "pm2 jlist"'
 RESTARTED = f'{API}\nrestart = "pm2 restart all"'

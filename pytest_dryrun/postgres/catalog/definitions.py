@@ -76,7 +76,7 @@ def _table(identity: str, attributes: Attributes, columns: Sequence[tuple[str, A
     if foreign:
         text += f" SERVER {attributes['server']}"
     statements = [text + ";"]
-    if attach:
+    if attach and "inherits" in attributes:  # whoever writes to pg_inherits leaves a partition of nothing
         statements.append(
             f"ALTER TABLE {attributes['inherits'][0]} ATTACH PARTITION {identity} {attributes['partition_bound']};"
         )

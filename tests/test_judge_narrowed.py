@@ -50,6 +50,46 @@ def test_what_is_narrower(postgres, text, expected):
     assert all("20260301_change" in item.message for item in found)
 
 
+FULL = """
+CREATE TABLE cart (id int PRIMARY KEY CHECK (id > 0), made date DEFAULT now()); CREATE TABLE old_cart () INHERITS (cart);
+CREATE FUNCTION seen() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+CREATE TRIGGER seen BEFORE UPDATE ON cart FOR EACH ROW EXECUTE FUNCTION seen();
+CREATE RULE keep AS ON DELETE TO cart DO ALSO SELECT 1;
+"""
+
+
+@pytest.mark.parametrize(
+    ("flag", "text"),
+    [
+        *((flag, f"UPDATE pg_class SET {flag} = false WHERE oid = 'cart'::regclass") for flag in ("relhasindex", "relhastriggers", "relhasrules", "relhassubclass")),
+        ("relchecks", "UPDATE pg_class SET relchecks = 0 WHERE oid = 'cart'::regclass"),
+        ("atthasdef", "UPDATE pg_attribute SET atthasdef = false WHERE attrelid = 'cart'::regclass"),
+    ],
+)  # fmt: skip
+def test_what_a_flag_denies_is_overlooked(postgres, flag, text):
+    """The server does not look for what is there; the flag, the table and what it means are said."""
+    with rehearsed(postgres, FULL, text) as scene:
+        (found,) = narrowed(scene)
+    assert (found.rule, found.severity, found.object, found.evidence["flag"]) == (
+        "object-changed",
+        B,
+        "public.cart",
+        flag,
+    )
+    assert "The server overlooks from now on what public.cart has" in found.message
+
+
+def test_flags_that_hold_are_quiet(postgres):
+    """One that says so in vain, for the last index is gone, is no harm; nor is what was denied before."""
+    setup = (
+        FULL
+        + "CREATE TABLE bag (id int UNIQUE); SET allow_system_table_mods = on; UPDATE pg_class SET relhasindex = false WHERE relname = 'bag'"
+    )
+    text = "ALTER TABLE cart DROP CONSTRAINT cart_pkey; DROP TRIGGER seen ON cart; ALTER TABLE cart ADD shop int; DROP TABLE old_cart"
+    with rehearsed(postgres, setup, text) as scene:
+        assert narrowed(scene) == ()
+
+
 def test_what_stays_is_said_by_name(postgres):
     """A renamed table is looked for under its new name, and what is no longer sent is listed."""
     text = "ALTER TABLE fruit RENAME TO produce; ALTER PUBLICATION feed SET TABLE produce (id, kilos)"

@@ -1,6 +1,7 @@
 """What still stands under its name and gives or keeps out less than before, with no row lost and no statement failing.
 
-Enums with fewer values or another order, domains without a check, publications and tables that send fewer changes.
+Enums with fewer values or another order, domains without a check, publications and tables that send fewer changes,
+and what the server overlooks because a flag in its catalogs says that it is not there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,32 @@ from pytest_dryrun.sql.names import bare, parts
 
 _PUBLISHED = {"pubinsert": "INSERT", "pubupdate": "UPDATE", "pubdelete": "DELETE", "pubtruncate": "TRUNCATE"}
 _SURE = "Make sure that it was meant."
+# The server looks for these only where the flag says so. It may say so in vain; nothing but a write to the catalogs
+# makes it deny what is there.
+_OVERLOOKED = """
+SELECT format('%I.%I', n.nspname, c.relname), flag
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL (
+    SELECT 'relhasindex' AS flag WHERE NOT c.relhasindex AND EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid)
+    UNION ALL SELECT 'relhastriggers'
+      WHERE NOT c.relhastriggers AND EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal)
+    UNION ALL SELECT 'relhasrules' WHERE NOT c.relhasrules AND EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid)
+    UNION ALL SELECT 'relhassubclass'
+      WHERE NOT c.relhassubclass AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid)
+    UNION ALL SELECT 'relchecks'
+      WHERE c.relchecks < (SELECT count(*) FROM pg_constraint WHERE conrelid = c.oid AND contype = 'c')
+    UNION ALL SELECT 'atthasdef' WHERE EXISTS (SELECT FROM pg_attrdef d JOIN pg_attribute a
+      ON a.attrelid = d.adrelid AND a.attnum = d.adnum WHERE d.adrelid = c.oid AND NOT a.atthasdef)) found
+ WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'pytest_dryrun')
+ ORDER BY 1, 2
+"""
+_HARM = {
+    "relhasindex": "its indexes: new rows are missing in them, and nothing keeps keys apart",
+    "relhastriggers": "its triggers: they no longer fire",
+    "relhasrules": "its rules: they no longer apply",
+    "relhassubclass": "its children: their rows are no longer read with it",
+    "relchecks": "its checks: rows that they kept out go in",
+    "atthasdef": "its defaults: columns that are left out are NULL",
+}
 
 
 def narrowed(scene: Scene) -> tuple[Finding, ...]:
@@ -32,7 +59,19 @@ def narrowed(scene: Scene) -> tuple[Finding, ...]:
             found += _publication(scene, change, change.old, change.new)
         elif change.kind == "table" and change.new.attributes.get("replica_identity") == "NOTHING":
             found += _replica_identity(scene, change)
-    return tuple(found)
+    return (*found, *_overlooked(scene))
+
+
+def _overlooked(scene: Scene) -> Iterator[Finding]:
+    known = {(table, flag) for table, flag in scene.template.execute(_OVERLOOKED)}
+    for table, flag in scene.copy.execute(_OVERLOOKED):
+        if (table, flag) in known:
+            continue
+        place = scene.find_first([flag], ["update"], ["do", "select"])
+        said = f"The server overlooks from now on what {table} has, for {flag} in the catalogs denies it, written "
+        said += f"{place}. It overlooks {_HARM[flag]}. Set the flag as it was, and leave the system catalogs alone."
+        evidence = {"kind": "table", "object": table, "flag": flag}
+        yield finding("object-changed", Severity.BLOCKER, said, place, table, evidence, about=table)
 
 
 def _enum(scene: Scene, change: CatalogChange, old: CatalogObject, new: CatalogObject) -> Iterator[Finding]:

@@ -34,6 +34,8 @@ CREATE VIEW public.adults AS SELECT id, email FROM public."User" WHERE age > 17;
 CREATE TRIGGER touched BEFORE UPDATE ON public.post FOR EACH ROW EXECUTE FUNCTION public.touch();
 CREATE POLICY mine ON public.post USING (author = 1);
 CREATE SEQUENCE public.numbers;
+CREATE FOREIGN DATA WRAPPER wrapper; CREATE SERVER far FOREIGN DATA WRAPPER wrapper;
+CREATE FOREIGN TABLE public.away (a int NOT NULL, b text) SERVER far; COMMENT ON COLUMN public.away.b IS 'there';
 COMMENT ON TABLE public.post IS 'posts';
 """
 
@@ -56,6 +58,8 @@ EXACT: list[tuple[str, set[tuple[Action, str, str]]]] = [
         {(C, "table", 'public."a.b ""c"'), (C, "constraint", 'public."a.b ""c"."a.b ""c_x y_check"')},
     ),
     ("DROP TABLE public.post", {(D, "table", "public.post")}),
+    ("DROP FOREIGN TABLE public.away", {(D, "foreign table", "public.away")}),
+    ("CREATE FOREIGN TABLE public.f (a int NOT NULL, b text) SERVER far", {(C, "foreign table", "public.f")}),
     ("ALTER TABLE public.\"User\" ADD COLUMN note text NOT NULL DEFAULT 'it''s'", {(C, "column", f"{U}.note")}),
     ('ALTER TABLE public."User" DROP COLUMN mood', {(D, "column", f"{U}.mood")}),
     ("ALTER TABLE public.post ALTER COLUMN title TYPE varchar(99)", {(A, "column", "public.post.title")}),

@@ -447,6 +447,34 @@ def test_values_are_shown_without_secrets(database, postgres):
 
 
 @pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        ("ab ", "ab", ("ab ", "ab")),
+        ("a\nb", "a b", ("a\\nb", "a b")),
+        ("y" * 500 + "1", "y" * 500 + "2", ("..." + "y" * 30 + "1", "..." + "y" * 30 + "2")),
+        ("y" * 500 + "1" + "z" * 90, "y" * 500, ("..." + "y" * 30 + "1" + "z" * 29 + "...", "..." + "y" * 30)),
+        ("y" * 500 + "s3cret" * 20, "y" * 500 + "none", ("..." + "y" * 30 + "[redacted]", "..." + "y" * 30 + "none")),
+        ("old  text", "new", ("old text", "new")),
+    ],
+)
+def test_two_values_never_look_the_same(database, postgres, before, after, shown):
+    """Where both would be shown alike, the piece is shown that differs, with its spaces and without secrets."""
+    execute(database, "CREATE TABLE t (id int PRIMARY KEY, v text)")
+    with connect(database) as connection:
+        connection.execute("INSERT INTO public.t VALUES (1, %s)", (before,))
+    figures = take(database)
+    copy = databases.copy(postgres, database.dbname, f"{database.dbname}_copy")
+    try:
+        with connect(copy) as connection:
+            connection.execute("UPDATE public.t SET v = %s", (after,))
+        redact = Redactor(["s3cret" * 20]).text
+        [table] = compare_tables(figures, database, copy, copied=True, redact=redact)
+    finally:
+        databases.drop(postgres, copy.dbname)
+    assert [shown] == [(item.before, item.after) for item in table.samples]
+
+
+@pytest.mark.parametrize(
     ("column", "value", "change"),
     [
         ("json", """{"a": 1, "b": {"c": [{"k": 1, "k": 2}]}}""", Change.CONTENT_CHANGED),

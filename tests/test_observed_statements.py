@@ -18,7 +18,7 @@ from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import start
 from pytest_dryrun.rehearsal.judge import locks
-from pytest_dryrun.rehearsal.judge.undone import caught, undone
+from pytest_dryrun.rehearsal.judge.undone import caught, taken_back, undone
 from pytest_dryrun.rehearsal.observe.folding import fold, shape
 from pytest_dryrun.rehearsal.observe.observation import Observed
 from pytest_dryrun.rehearsal.observe.recorder import Recorder
@@ -327,7 +327,8 @@ def test_stepping_a_whole_file_comes_to_the_same(database: Conninfo, script: str
         pytest.param("BEGIN; DROP TABLE loan; ROLLBACK; BEGIN; DROP TABLE loan; COMMIT", id="tried, then done"),
         pytest.param("BEGIN; ALTER TABLE book ADD note text; COMMIT", id="committed"),
         pytest.param(
-            "DO $$ BEGIN ALTER TABLE book ADD n int; RAISE 'x'; EXCEPTION WHEN OTHERS THEN NULL; END $$", id="caught"
+            "DO $$ BEGIN ALTER TABLE book ADD n int; RAISE 'x'; EXCEPTION WHEN raise_exception THEN NULL; END $$",
+            id="a trial that a block undid itself",
         ),
     ],
 )
@@ -357,6 +358,33 @@ def test_a_caught_error_is_told(database: Conninfo, script: str, expected: list[
     assert all((item.rule, item.severity) == ("rolled-back-itself", Severity.BLOCKER) for item in found)
 
 
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        pytest.param(BODY.format("ALTER TABLE book ADD pages int; PERFORM 1 / 0;", "others"), [(["ALTER TABLE public.book"], ["others"])], id="a later error takes it back"),
+        pytest.param(BODY.format("CREATE TABLE pen (id int); ALTER TABLE book ADD title text;", "duplicate_column"), [(["CREATE TABLE public.pen"], ["duplicate_column"])], id="so does one that says that it is there already"),
+        pytest.param("CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN CREATE TABLE pen (id int); RAISE 'no'; EXCEPTION WHEN others THEN NULL; END $f$; SELECT f()", [(["CREATE TABLE public.pen"], [])], id="in a function"),
+        pytest.param(BODY.format("BEGIN CREATE TABLE pen (id int); PERFORM 1 / 0; EXCEPTION WHEN division_by_zero THEN NULL; END; CREATE TABLE pen (id int);", "duplicate_table"), [], id="done after all"),
+        pytest.param(BODY.format("CREATE TABLE pen (id int); BEGIN ALTER TABLE book ADD title text; EXCEPTION WHEN duplicate_column THEN NULL; END;", "duplicate_table"), [], id="an inner block fails alone"),
+        pytest.param(BODY.format("CREATE TABLE pen (id int); BEGIN CREATE TABLE nib (id int); EXCEPTION WHEN others THEN NULL; END; ALTER TABLE pen ADD ink int;", "others"), [], id="nothing fails"),
+        pytest.param(BODY.format("ALTER TABLE book ADD pages int; RAISE EXCEPTION 'a trial';", "raise_exception"), [], id="a trial that is meant"),
+    ],
+)  # fmt: skip
+def test_work_that_a_handler_takes_back_is_told(
+    database: Conninfo,
+    script: str,
+    expected: list[object],
+    whole: bool,  # noqa: FBT001
+) -> None:
+    """A block is undone as a whole: what succeeded in it before the error is not there either."""
+    found = taken_back(watch(database, script, whole=whole).observed)
+    told = [(item.evidence["undone"], item.evidence["caught_by"]) for item in found]
+    assert told == expected
+    assert all("succeeded in it, then something after it failed" in item.message for item in found)
+    assert all((item.rule, item.severity) == ("rolled-back-itself", Severity.BLOCKER) for item in found)
+
+
 @pytest.mark.parametrize(
     "script",
     [
@@ -369,6 +397,13 @@ def test_a_caught_error_is_told(database: Conninfo, script: str, expected: list[
 def test_commands_that_end_are_not_taken_for_failed(database: Conninfo, script: str) -> None:
     """Nor those that work in several transactions, or find nothing to do."""
     assert [()] == list({one.failed for one in watch(database, script).observed})
+
+
+def test_savepoints_of_a_file_are_no_handlers(database: Conninfo) -> None:
+    """What a ROLLBACK TO undid is told as that, what was released is there."""
+    script = "BEGIN; SAVEPOINT a; CREATE TABLE pen (id int); RELEASE a; SAVEPOINT b; CREATE TABLE nib (id int); "
+    script += "ROLLBACK TO b; COMMIT"
+    assert () == taken_back(watch(database, script).observed)
 
 
 def test_a_rollback_to_a_savepoint_is_a_warning(database: Conninfo) -> None:

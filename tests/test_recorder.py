@@ -240,6 +240,20 @@ def test_without_an_observer_each_command_is_told(database: Conninfo) -> None:
     assert observed[0].transaction == observed[1].transaction
 
 
+def test_commands_that_name_no_object_are_told(database: Conninfo) -> None:
+    """GRANT and ALTER DEFAULT PRIVILEGES end without one, for whoever steps through a file and where nobody does."""
+    execute(database, SCHEMA)
+    script = 'BEGIN; GRANT SELECT ON "User" TO PUBLIC; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC; {}'
+    with Recorder(database) as recorder:
+        recorder.install()
+        for end in ("COMMIT", "ROLLBACK"):
+            execute(database, script.format(end))
+        recorder.remove()
+        told = [(one.run.sql, one.undone) for one in recorder.observed()]
+    tags = ["GRANT", "ALTER DEFAULT PRIVILEGES"]
+    assert told == [(tag, undone) for undone in (False, True) for tag in tags]
+
+
 def test_a_quoted_report_is_not_taken_for_one(database: Conninfo) -> None:
     """A migration that writes a line like ours to the log, or fails with one in its text, adds nothing."""
     forged = 'pytest_dryrun:0000 {"event": "ddl_command_end", "tag": "DROP TABLE", "pid": 1}'

@@ -40,8 +40,21 @@ def compare_tables(
 
 def _shown(value: ChangedValue, redact: Callable[[str], str]) -> ChangedValue:
     """A value without secrets, then shortened: half of a secret would not be known for one."""
-    texts = (None if text is None else _short(redact(text)) for text in (value.before, value.after))
+    before, after = (None if text is None else redact(text) for text in (value.before, value.after))
+    texts = [None if text is None else _short(text) for text in (before, after)]
+    if before is not None and after is not None and before != after and texts[0] == texts[1]:
+        pairs = enumerate(zip(before, after, strict=False))
+        place = next((number for number, (old, new) in pairs if old != new), min(len(before), len(after)))
+        texts = [_around(text, place) for text in (before, after)]
     return ChangedValue(redact(value.key), value.column, *texts)
+
+
+def _around(text: str, place: int) -> str:
+    """A piece of a text around where it differs from another that looks the same when shortened; spaces stay."""
+    first = max(0, place - SHOWN_CHARACTERS // 2)
+    piece = text[first : first + SHOWN_CHARACTERS]
+    spelled = piece.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    return f"{'...' if first else ''}{spelled}{'...' if first + SHOWN_CHARACTERS < len(text) else ''}"
 
 
 def _short(text: str) -> str:

@@ -37,7 +37,7 @@ from pytest_dryrun.rehearsal.judge.scene import Scene, is_history
 from pytest_dryrun.rehearsal.judge.sequences import set_back
 from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
 from pytest_dryrun.rehearsal.judge.successors import successors_lack
-from pytest_dryrun.rehearsal.judge.undone import applied_only, caught, undone
+from pytest_dryrun.rehearsal.judge.undone import applied_only, caught, taken_back, undone
 from pytest_dryrun.rehearsal.judge.validity import constraint_findings
 from pytest_dryrun.rehearsal.observe.folding import fold
 from pytest_dryrun.rehearsal.observe.observation import strength
@@ -213,7 +213,7 @@ def _judged(
         found,
         undone=(
             *undone(applied_only(watched.observed, watched.error), scene.migrations),
-            *(caught(watched.observed) if watched.error is None else ()),
+            *((*caught(watched.observed), *taken_back(watched.observed)) if watched.error is None else ()),
         ),
         destructive=(
             *found.destructive,

@@ -76,7 +76,7 @@ def _table(identity: str, attributes: Attributes, columns: Sequence[tuple[str, A
     if foreign:
         text += f" SERVER {attributes['server']}"
     statements = [text + ";"]
-    if attach:
+    if attach and "inherits" in attributes:  # whoever writes to pg_inherits leaves a partition of nothing
         statements.append(
             f"ALTER TABLE {attributes['inherits'][0]} ATTACH PARTITION {identity} {attributes['partition_bound']};"
         )
@@ -85,7 +85,7 @@ def _table(identity: str, attributes: Attributes, columns: Sequence[tuple[str, A
         statements.append(f"ALTER TABLE {identity} ENABLE ROW LEVEL SECURITY;")
     if attributes.get("force_row_security"):
         statements.append(f"ALTER TABLE {identity} FORCE ROW LEVEL SECURITY;")
-    if attributes.get("replica_identity") in ("FULL", "NOTHING"):
+    if attributes.get("replica_identity") in ("FULL", "NOTHING") and not foreign:
         statements.append(f"ALTER TABLE {identity} REPLICA IDENTITY {attributes['replica_identity']};")
     return "\n".join(statements)
 

@@ -103,7 +103,8 @@ def difference(before: Catalog, after: Catalog, *, follow_oids: bool, roles: boo
             changes.append(
                 CatalogChange(Action.CHANGED, old.kind, old.identity, old.parent, sql, None, attributes, old, new)
             )
-    lost_tables, new_tables = ({item.identity for item in side if item.kind == "table"} for side in (gone, come))
+    own = ("table", "foreign table")
+    lost_tables, new_tables = ({item.identity for item in side if item.kind in own} for side in (gone, come))
     backed, backed_now = _backed(gone), _backed(come)
     changes += [
         CatalogChange(Action.DROPPED, item.kind, item.identity, item.parent, drop_sql(item), old=item)

@@ -65,7 +65,7 @@ def _pieces(number: int, change: CatalogChange, made: Collection[str], lost: set
             kind == "table"
             and item
             and "partition_bound" in item.attributes
-            and lost.intersection(item.attributes["inherits"])
+            and lost.intersection(item.attributes.get("inherits", ()))
         ):
             text = f"-- table {change.identity} goes with {', '.join(item.attributes['inherits'])}"
             yield (12, LAST["table"], f"{kind} {change.identity}", 0, -oid, number, text)

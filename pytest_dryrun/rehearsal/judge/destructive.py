@@ -15,6 +15,7 @@ from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
 from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange
 from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
+from pytest_dryrun.rehearsal.judge.narrowed import narrowed
 from pytest_dryrun.rehearsal.judge.rows import rows, stands_in
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.names import bare, last, parts
@@ -76,9 +77,7 @@ def destructive(scene: Scene) -> tuple[Finding, ...]:
             found += _dropped(scene, change)
         elif change.action is Action.RENAMED and change.kind in IN_USE:
             found.append(_renamed(scene, change))
-        elif change.kind == "enum" and change.old and change.new:
-            found += _labels_gone(scene, change)
-    return (*found, *rows(scene))
+    return (*found, *narrowed(scene), *rows(scene))
 
 
 def _dropped(scene: Scene, change: CatalogChange) -> Iterator[Finding]:
@@ -247,25 +246,3 @@ def _view_serves(scene: Scene, change: CatalogChange) -> bool:
     ).fetchone()
     columns = {item.name for item in scene.before.children(change.identity, "column")}
     return row is not None and bool(row[0]) and columns <= set(row[1])
-
-
-def _labels_gone(scene: Scene, change: CatalogChange) -> Iterator[Finding]:
-    if change.old is None or change.new is None or change.old.oid == change.new.oid:
-        return
-    gone = [
-        label
-        for label in change.old.attributes.get("labels", ())
-        if label not in change.new.attributes.get("labels", ())
-    ]
-    if gone:
-        place = scene.find([bare(parts(change.identity)[-1])], ["type"])
-        yield finding(
-            "object-dropped",
-            Severity.WARNING,
-            f"Enum {change.identity} is made again without {', '.join(map(repr, gone))} {place}. A release that "
-            "still writes these values "
-            "fails: take them out of use first.",
-            place,
-            None,
-            {"kind": "enum value", "object": change.identity, "values": gone},
-        )

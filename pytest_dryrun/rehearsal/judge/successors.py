@@ -82,22 +82,31 @@ def _defaults(scene: Scene, then: CatalogObject, now: CatalogObject) -> Iterator
 
 
 def _no_longer_unique(scene: Scene, then: CatalogObject, now: CatalogObject) -> Iterator[Finding]:
-    """Unique indexes under whose names indexes stand that are not unique; a dropped one is listed as that."""
+    """Unique indexes under whose names indexes stand that keep less apart; a dropped one is listed as that."""
     listed = {change.identity for change in scene.changes if change.action is Action.DROPPED}
     held = {item.identity: item for item in scene.after.children(now.identity, "index")}
     keys = [_key(scene.after, item) for item in held.values() if item.details["unique"]]
     for index in scene.before.children(then.identity, "index"):
         new = held.get(index.identity)
-        if not index.details["unique"] or new is None or new.details["unique"] or index.identity in listed:
+        if not index.details["unique"] or new is None or index.identity in listed:
             continue
         names, rest = _key(scene.before, index)
+        # The server prints an expression otherwise where a column of it got another name or type.
+        if new.details["unique"] and (new.oid == index.oid or (rest and _retyped(scene, now))):
+            continue
         if any(other[1] == rest and other[0] <= names for other in keys):
             continue
         place = scene.find([bare(last(now.identity)), index.name], ["create", "index", "update"])
-        said = f"Index {index.identity} on {now.identity} is no longer UNIQUE, made so {place}: two rows may have the "
-        said += "same key from now on, and every INSERT ... ON CONFLICT on it fails. Make sure that it was meant."
+        what = "is UNIQUE over other columns or fewer rows" if new.details["unique"] else "is no longer UNIQUE"
+        said = f"Index {index.identity} on {now.identity} {what}, made so {place}: two rows may have the old key in "
+        said += "common from now on, and every INSERT ... ON CONFLICT on it fails. Make sure that it was meant."
         evidence = {"kind": "index", "object": index.identity}
         yield finding("object-changed", Severity.WARNING, said, place, now.identity, evidence, about=index.identity)
+
+
+def _retyped(scene: Scene, table: CatalogObject) -> bool:
+    mine = (change for change in scene.changes if change.kind == "column" and change.parent == table.identity)
+    return any(change.action is Action.RENAMED or "type" in change.attributes for change in mine)
 
 
 def _key(catalog: Catalog, index: CatalogObject) -> tuple[frozenset[str], str]:

@@ -23,6 +23,7 @@ _DONE_ALREADY = frozenset(
         *("42710", "42p07", "42701", "42723", "42p06", "42704", "42p01", "42703", "42883", "3f000"),
     }
 )
+_RAISED = frozenset({"raise_exception", "p0001"})
 _SAVEPOINT = re.compile(r"\s*SAVEPOINT\s+(\S+)", re.IGNORECASE)
 
 
@@ -112,6 +113,37 @@ def caught(observed: Sequence[Observed]) -> tuple[Finding, ...]:
             " duplicate_table, duplicate_column), and let everything else fail."
         )
         evidence = {"failed": list(one.failed), "caught_by": list(handled)}
+        found.append(
+            Finding("rolled-back-itself", Severity.BLOCKER, text, where.migration, where.line, evidence=evidence)
+        )
+    return tuple(found)
+
+
+def taken_back(observed: Sequence[Observed]) -> tuple[Finding, ...]:
+    """Find DDL that an exception handler undid together with what failed after it; judge only what applied.
+
+    What the same run did again is there. Who raises an exception to undo a trial, and catches just that, means it. What
+    a ROLLBACK TO undid is told by `undone`.
+    """
+    kept = {(each.tag, each.objects) for one in observed for each in one.commands if not each.taken_back}
+    ends = {one.transaction: number for number, one in enumerate(observed) if _TO.match(one.run.sql)}
+    found = []
+    for position, one in enumerate(observed):
+        lost = [each for each in one.commands if each.taken_back and (each.tag, each.objects) not in kept]
+        handled = _conditions(one.run.sql)
+        meant = bool(handled) and {name.lower() for name in handled} <= _RAISED
+        if not lost or meant or position < ends.get(one.transaction, 0):
+            continue
+        where = Location(one.run.migration or None, one.run.line or None, one.run.sql)
+        by = f"EXCEPTION WHEN {' OR '.join(handled)}" if handled else "an EXCEPTION block of what it calls"
+        done = [" ".join((each.tag, *each.objects[:1])) for each in lost]
+        few = ", ".join(dict.fromkeys(done[:3])) + (f" and {len(done) - 3} more" if len(done) > 3 else "")
+        text = (
+            f"{where.head}: {few} succeeded in it, then something after it failed, and {by} caught the error and undid"
+            " both. The migration counts as applied, and that work is not there. Let the error fail the migration, or"
+            " give what may fail a block of its own."
+        )
+        evidence = {"undone": done[:20], "caught_by": list(handled)}
         found.append(
             Finding("rolled-back-itself", Severity.BLOCKER, text, where.migration, where.line, evidence=evidence)
         )

@@ -57,6 +57,9 @@ BEGIN
         END IF;
         IF TG_EVENT = 'ddl_command_end' THEN
             said := said || jsonb_build_object(
+                -- The innermost subtransaction that wrote: each holds its own number, those rolled back no longer do.
+                'subxid', (SELECT max(transactionid::text::int8)::text FROM pg_locks
+                    WHERE pid = pg_backend_pid() AND locktype = 'transactionid' AND mode = 'ExclusiveLock'),
                 'locks', (SELECT coalesce(jsonb_agg(jsonb_build_array(
                             l.relation::int8, l.mode,
                             quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind)), '[]')

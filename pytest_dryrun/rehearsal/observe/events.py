@@ -77,7 +77,10 @@ def _command(start: Event, inside: Sequence[Event], end: Event, names: Naming, a
         if again or (oid not in names.before and oid not in names.built)
     }
     names.built.update(oid for oid, *_ in end.get("indexes", ()))
-    objects = tuple(identity for _, _, identity, _ in end.get("objects", ()))
+    # GRANT and ALTER DEFAULT PRIVILEGES name no object.
+    objects = tuple(identity for _, _, identity, _ in end.get("objects", ()) if identity)
+    temporary = bool(objects) and all(name.startswith("pg_temp") for name in objects)
+    undone = end.get("xid") in aborted
     # DROP INDEX CONCURRENTLY ends with a lock on an index that no query uses any more.
     gone = {oid for event in inside for oid, kind, _ in event.get("dropped", ()) if kind == "index"}
     return Command(
@@ -100,7 +103,8 @@ def _command(start: Event, inside: Sequence[Event], end: Event, names: Naming, a
         locks=names.held((oid, mode) for oid, mode, *_ in end.get("locks", ()) if oid not in gone),
         duration_ms=max(0.0, (end["clock"] - start["clock"]) * 1000),
         lock_timeout_ms=int(end.get("lock_timeout_ms", start.get("lock_timeout_ms", 0))),
-        undone=end.get("xid") in aborted and not (objects and all(name.startswith("pg_temp") for name in objects)),
+        undone=undone and not temporary,
+        taken_back=not undone and not temporary and end.get("subxid") in aborted,
     )
 
 

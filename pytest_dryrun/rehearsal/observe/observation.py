@@ -67,7 +67,7 @@ class Command:
     `unindexed` an index it dropped, of those that existed before the rehearsal.
     `read` are rows read per relation while it ran, `dropped` pairs of object type and identity, cascades included.
     `locks` were held when it ended, earlier ones of the same transaction included. `lock_timeout_ms` 0 means none.
-    `undone` tells that its transaction was rolled back.
+    `undone` tells that its transaction was rolled back, `taken_back` that a part of it was, this command with it.
     """
 
     tag: str
@@ -81,6 +81,7 @@ class Command:
     duration_ms: float
     lock_timeout_ms: int
     undone: bool = False
+    taken_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,8 +159,8 @@ class Recorder:
         if event_triggers.standing(session) != self._triggers:
             self._trouble.append(_FELL)
         self._changed = self._files.since_the_beginning(session, self._relations)
-        seen = (*(event.get("xid") for event in self._events), *(window.xid for window in self._windows))
-        self._aborted = aborted(session, {xid for xid in seen if xid})
+        seen = {event.get(key) for event in self._events for key in ("xid", "subxid")}
+        self._aborted = aborted(session, {xid for xid in (*seen, *(one.xid for one in self._windows)) if xid})
         with session.transaction():
             event_triggers.drop(session)
             database = sql.Identifier(self._conninfo.dbname)

@@ -135,7 +135,7 @@ def _left_behind(
     try:
         tables = compare_tables(prints, start.template, database.conninfo) if alone else ()
         with database.connect() as connection:
-            found = Reached(read_catalog(connection).without("subscription"), tables)
+            found = Reached(read_catalog(connection), tables)
     except (DryRunError, psycopg.Error) as unread:
         text = f"What it left behind is not known: {str(unread).strip().splitlines()[0]}"
         return (Finding("partially-applied", Severity.BLOCKER, text, error.migration),)
@@ -185,9 +185,11 @@ def _identified(backed_up: fingerprint.Fingerprint, conninfo: Conninfo, *, timeo
 def schema_as_rehearsed(database: TargetDatabase, rehearsed: Catalog) -> SchemaAsRehearsed:
     """Compare the target's catalog with the one that the rehearsal ended with."""
     with database.connect() as connection:
-        catalog = read_catalog(connection).without("subscription")  # a copy has none, and no migration changes them
+        catalog = read_catalog(connection)
+    # A copy has no subscriptions, only the comments on them, and no migration may change them.
+    sides = (each.without("subscription") for each in (rehearsed, catalog))
     return SchemaAsRehearsed(
-        len(catalog.objects), schema_findings(rehearsed, catalog, what="The target differs from the rehearsed schema")
+        len(catalog.objects), schema_findings(*sides, what="The target differs from the rehearsed schema")
     )
 
 

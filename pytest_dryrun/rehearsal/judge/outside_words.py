@@ -108,9 +108,15 @@ def _copies(text: Sequence[str]) -> Iterator[_Told]:
         direction = "to" if way == "to" else "from"
         if what == "program":
             yield _Told(f"COPY {direction.upper()} PROGRAM runs a program on the server's machine", ("program",))
-        elif what in (OPEN, _PLACEHOLDER) or (what == CLOSE and [*text[:position]][-2:] == ["execute", OPEN]):
+        elif what == OPEN or (what in (_PLACEHOLDER, CLOSE) and _is_put_together(text, position)):
             verb = "writes" if way == "to" else "reads"
             yield _Told(f"COPY {direction.upper()} a file {verb} a file of the server's machine", ("file",))
+
+
+def _is_put_together(text: Sequence[str], position: int) -> bool:
+    """Whether a constant that begins here is executed, or filled by format(); others are messages."""
+    before = list(text[max(0, position - 3) : position])
+    return before[-2:] == ["execute", OPEN] or before == ["format", "(", OPEN]
 
 
 def _behind_a_relation(text: Sequence[str], position: int) -> int:

@@ -83,7 +83,7 @@ def _command(start: Event, inside: Sequence[Event], end: Event, names: Naming, a
         if again or (oid not in names.before and oid not in names.built)
     }
     names.built.update(oid for oid, *_ in end.get("indexes", ()))
-    objects = tuple(identity for _, _, identity, _ in end.get("objects", ()))
+    objects = tuple(identity for _, _, identity, _ in end.get("objects", ()) if identity)
     # DROP INDEX CONCURRENTLY ends with a lock on an index that no query uses any more.
     gone = {oid for event in inside for oid, kind, _ in event.get("dropped", ()) if kind == "index"}
     return Command(

@@ -11,7 +11,7 @@ import psycopg
 from pytest_dryrun.config import size_bytes
 from pytest_dryrun.hosts.local import LocalHost
 from pytest_dryrun.model.errors import DryRunError
-from pytest_dryrun.postgres import databases, disposable
+from pytest_dryrun.postgres import databases, disposable, outside
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.probes import bugs
 from pytest_dryrun.run import DryRun
@@ -97,9 +97,10 @@ class LocalRun(DryRun):
 
     @step("Copying the target")
     def template(self) -> Template:
-        """The untouched data: the target's own files."""
+        """The untouched data: the target's own files, kept from reaching other servers."""
         prints = self.backup().prints
         conninfo = databases.copy(self.server().conninfo, self.database().conninfo.dbname, names.TEMPLATE)
+        outside.close(conninfo)
         return Template(conninfo, prints)
 
     @step("Restoring the backup and comparing every row")

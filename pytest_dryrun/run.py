@@ -100,6 +100,7 @@ class DryRun(Survey, ABC):
                 performance=self.target.performance,
                 limits=self.target.stalls,
                 held=held,
+                beside=self.server().provider == "target",
                 login=template.login,
                 redact=self.redactor.text,
                 native=self.native(),

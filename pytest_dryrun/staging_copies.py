@@ -14,7 +14,7 @@ from pytest_dryrun.config import size_bytes
 from pytest_dryrun.migrations import Migrations
 from pytest_dryrun.model.errors import Blocked, CommandFailed, DryRunError, TargetUnusable
 from pytest_dryrun.model.values import Severity
-from pytest_dryrun.postgres import disposable
+from pytest_dryrun.postgres import disposable, outside
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
@@ -185,7 +185,7 @@ class StagingCopies(StagingAccess, ABC):
         else:
             restored = proof.restore(self.server(), taken, self.copy_name(names.TEMPLATE), timeout_s=timeout_s)
         with connect(restored.conninfo, statement_timeout_s=timeout_s) as connection:
-            connection.execute("ANALYZE")
+            outside.analyze(connection)
         self.publish_backup(taken, restored.restore_ms)
         return restored
 

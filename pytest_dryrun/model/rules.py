@@ -70,6 +70,7 @@ _RULES = (
     Rule("statement-failed", _B, "schema-diff", "A statement of a migration failed."),
     Rule("partially-applied", _B, "schema-diff", "A failed migration left part of its work behind."),
     Rule("rolled-back-itself", _B, "schema-diff", "A migration undid its own work and counts as applied."),
+    Rule("reaches-outside", _B, "schema-diff", "It would be felt outside the database that is migrated."),
     Rule("history-changed", _B, "schema-diff", "A migration changed the history.", waivable=False),
     Rule("drift", _B, "migration-status", "The database is not where its history says it is.", waivable=False),
     Rule("edited-migration", _B, "migration-status", "A migration was edited after it was applied.", waivable=False),

@@ -9,6 +9,7 @@ from pytest_dryrun.model.errors import DryRunError, MigrationFailed
 from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.rehearsal.judge.outside import refused
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.rehearsal.judge.violations import VIOLATIONS, violations
 from pytest_dryrun.steps.leftovers import Reached, Start, partial
@@ -26,7 +27,7 @@ def failures(error: MigrationFailed | None, scene: Scene) -> tuple[Finding, ...]
     """Why the migrations did not apply, and which rows were in the way."""
     if error is None:
         return ()
-    found = [failure_finding(error)]
+    found = [refused(error) or failure_finding(error)]
     if error.sqlstate in VIOLATIONS:
         found += violations(
             scene.copy,

@@ -13,7 +13,7 @@ import psycopg
 
 from pytest_dryrun.model.errors import DryRunError
 from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.postgres import backup, databases, fingerprint
+from pytest_dryrun.postgres import backup, databases, fingerprint, outside
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
@@ -102,6 +102,8 @@ class Taken:
 @dataclass(frozen=True, slots=True)
 class Restored:
     """The backup in a new database, compared with the snapshot. Findings block: rows or schema differ.
+
+    Since the comparison it reaches nothing outside itself.
 
     `duration_ms` is the restore with dropping what stood there and creating the database; `prints` are its figures.
     `overlapped`: it began while the backup was still being written, so that its times hold some of the dump's.
@@ -251,7 +253,10 @@ def loaded(taken: Taken, loading: Loading, *, timeout_s: float) -> Restored:
 
 
 def _proved(taken: Taken, conninfo: Conninfo, restore_ms: float, duration_ms: float, timeout_s: float) -> Restored:
-    prints, findings = compare(taken, conninfo, timeout_s=timeout_s)
+    try:
+        prints, findings = compare(taken, conninfo, timeout_s=timeout_s)
+    finally:
+        outside.close(conninfo)
     rows = sum(table.rows for table in taken.prints.tables)
     return Restored(
         conninfo, restore_ms, duration_ms, len(taken.prints.tables), rows, findings, taken.archive.kept, prints

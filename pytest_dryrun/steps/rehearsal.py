@@ -29,6 +29,7 @@ from pytest_dryrun.rehearsal.judge.enforcement import enforcement_off
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
 from pytest_dryrun.rehearsal.judge.history import history_changed
 from pytest_dryrun.rehearsal.judge.key_actions import cascades_added
+from pytest_dryrun.rehearsal.judge.outside import elsewhere, swallowed
 from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
 from pytest_dryrun.rehearsal.judge.positions import positions
 from pytest_dryrun.rehearsal.judge.required import required_columns
@@ -45,8 +46,9 @@ from pytest_dryrun.steps import target as names
 from pytest_dryrun.steps.comparing import compare_tables
 from pytest_dryrun.steps.failures import failures, left_behind, unapplied
 from pytest_dryrun.steps.leftovers import Reached, Start
+from pytest_dryrun.steps.outside import not_run, stopped_before
 from pytest_dryrun.steps.tuples import SETTLED_S, counted
-from pytest_dryrun.steps.watching import Watched, table_sizes, touched_first, watch
+from pytest_dryrun.steps.watching import Watched, probeable, table_sizes, touched_first, watch
 
 # The weakest lock that lets a statement write.
 WRITES = strength("RowExclusiveLock")
@@ -121,6 +123,7 @@ def rehearse(
     performance: Performance,
     limits: Stalls,
     held: roles.Roles,
+    beside: bool = False,
     login: Conninfo | None = None,
     redact: Callable[[str], str] = str,
     native: Migrations | None = None,
@@ -129,7 +132,8 @@ def rehearse(
     """Copy the template, apply what is pending, and find out what that did.
 
     `prints` are the template's own figures: they tell which tables the copy began with. `login` is whose session
-    applies, with no more rights than in the target. `held` are the server's roles as they are. `redact` takes the run's
+    applies, with no more rights than in the target. `held` are the server's roles as they are, `beside` tells that it
+    is the target's own. What would reach outside the database as soon as it ran is not run. `redact` takes the run's
     secrets out of a text. `native` is how a copy is brought to the last good file where a later one failed,
     `migrations` itself where nobody is named, and `good` what that copy is called.
     """
@@ -139,13 +143,14 @@ def rehearse(
         sizes = {
             name: size for name, size in table_sizes(connection).items() if not is_history(name, migrations.history())
         }
+        probed = touched_first(probeable(sizes, connection), pending)
+        stopped = stopped_before(connection, pending, shared=beside)
         sequences = positions(connection)
         status = migrations.status(connection)
     with connect(copies.copy, statement_timeout_s=timeout_s) as connection:
         shared = read_cluster(connection)
-    probed = touched_first(sizes, pending)
     applying = login.database(name) if login else copies.copy
-    watched = watch(copies.copy, applying, migrations, probed, timeout_s=timeout_s)
+    watched = not_run(stopped) or watch(copies.copy, applying, migrations, probed, timeout_s=timeout_s)
     with connect(copies.copy, statement_timeout_s=timeout_s) as connection:
         after = read_catalog(connection, members=True)
         moved = set_back(sequences, positions(connection), pending)
@@ -158,7 +163,7 @@ def rehearse(
         connect(copies.copy, statement_timeout_s=timeout_s) as migrated,
     ):
         scene = Scene(before, after, changes, tables, pending, untouched, migrated, migrations.history())
-        failed = failures(watched.error, scene)
+        failed = stopped or failures(watched.error, scene)
         if watched.error is None:
             failed = unapplied(watched.deployment, pending)
             failed += history_changed(status, migrations.status(migrated), pending, migrations.history())
@@ -180,8 +185,8 @@ def rehearse(
         )
         judged = _judged(found, scene, watched, sizes, performance, limits, prints.not_verified)
         found = _balanced(judged, scene, shared)
-    if watched.error is None:
-        return found
+    if watched.error is None or stopped or any(one.reached for one in watched.observed):
+        return found  # what was refused is not tried on another copy
     start = Start(admin, template, prints, good, native or migrations, login, held, timeout_s)
     left = left_behind(start, watched.error, status, migrations, Reached(after, tables), copies.copy)
     return replace(found, failures=(*found.failures, *left))
@@ -214,6 +219,7 @@ def _judged(
         undone=(
             *undone(applied_only(watched.observed, watched.error), scene.migrations),
             *((*caught(watched.observed), *taken_back(watched.observed)) if watched.error is None else ()),
+            *swallowed(watched.observed, watched.error),
         ),
         destructive=(
             *found.destructive,
@@ -240,5 +246,7 @@ def _judged(
 def _balanced(judged: Rehearsal, scene: Scene, shared: Cluster) -> Rehearsal:
     """Close the ledger over what the judges have found: what nobody lists or reports is reported now."""
     reported = (*judged.destructive, *judged.foreign_keys, *judged.safe_defaults, *judged.indexes)
-    rest = balance(scene, shared, read_cluster(scene.copy), reported)
-    return replace(judged, destructive=(*judged.destructive, *rest))
+    now = read_cluster(scene.copy)
+    rest = balance(scene, shared, now, reported)
+    others = elsewhere(scene, shared, now)
+    return replace(judged, destructive=(*judged.destructive, *rest), undone=(*judged.undone, *others))

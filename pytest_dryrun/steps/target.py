@@ -15,7 +15,7 @@ from pytest_dryrun.hosts import Host
 from pytest_dryrun.migrations import Migrations
 from pytest_dryrun.model.errors import ConfigurationError, DryRunError, MigrationFailed
 from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.postgres import backup, databases, plain_dump
+from pytest_dryrun.postgres import backup, databases, outside, plain_dump
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.postgres.disposable.settings import NEWEST_MAJOR, OLDEST_MAJOR
@@ -151,7 +151,7 @@ def build_baseline(
     if baseline.seed:
         _seed(server, root / baseline.seed, database, timeout_s)
     with connect(conninfo, statement_timeout_s=timeout_s) as connection:
-        connection.execute("ANALYZE")
+        outside.analyze(connection)
     return database
 
 

@@ -12,6 +12,7 @@ import psycopg
 from pytest_dryrun.migrations import Deployment, Migrations
 from pytest_dryrun.model.errors import MigrationFailed, TargetUnusable
 from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.postgres import outside
 from pytest_dryrun.postgres.connection import Conninfo
 from pytest_dryrun.rehearsal.observe import stalls
 from pytest_dryrun.rehearsal.observe.attribution import attribute
@@ -78,6 +79,12 @@ def table_sizes(connection: psycopg.Connection[Any]) -> dict[str, tuple[int, int
         " AND n.nspname !~ '^pg_(toast|temp)'"
     ).fetchall()
     return {name: (int(count), int(size)) for name, count, size in rows}
+
+
+def probeable(sizes: Mapping[str, tuple[int, int]], connection: psycopg.Connection[Any]) -> dict[str, tuple[int, int]]:
+    """Those of these tables that can be read without asking another server."""
+    fed = outside.fed_from_outside(connection)
+    return {name: size for name, size in sizes.items() if name not in fed}
 
 
 def touched_first(sizes: Mapping[str, tuple[int, int]], pending: Sequence[Migration]) -> list[str]:

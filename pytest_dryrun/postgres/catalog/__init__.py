@@ -42,6 +42,10 @@ class CatalogObject:
     position: int = field(default=0, compare=False)
     details: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
+    def is_about(self, kind: str) -> bool:
+        """Whether this is an object of a kind, or a comment on one."""
+        return self.kind == kind or (self.kind == "comment" and self.identity.startswith(f"{kind} "))
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
@@ -73,6 +77,11 @@ class Catalog:
         if not any("extension" in item.details for item in self.objects):
             return self
         return Catalog(self.version_num, tuple(item for item in self.objects if "extension" not in item.details))
+
+    def without(self, kind: str) -> Catalog:
+        """The same without the objects of a kind, and without the comments on them."""
+        left = (item for item in self.objects if not item.is_about(kind))
+        return Catalog(self.version_num, tuple(left))
 
     def children(self, table: str, kind: str) -> tuple[CatalogObject, ...]:
         """What belongs to a table; columns in their order."""

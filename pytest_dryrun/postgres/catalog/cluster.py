@@ -102,6 +102,8 @@ def cluster_changes(before: Cluster, after: Cluster, known: Claims | None = None
 
 def _concerns(change: RowChange, database: int, roles: Collection[int]) -> bool:
     row, table = change.row, change.table
+    if table == "pg_tablespace":
+        return False  # no database's own: told as what reaches outside
     if table == "pg_database":
         return number(row["oid"]) == database
     if table == "pg_db_role_setting":

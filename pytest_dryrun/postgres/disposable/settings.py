@@ -16,6 +16,7 @@ _SETTINGS = {
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",  # no subscription of a copy is ever served
     "autovacuum": "off",
     "max_connections": "100",
     "shared_buffers": "256MB",

@@ -13,6 +13,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from pytest_dryrun.rehearsal.observe import guard
+
 SCHEMA = "pytest_dryrun"
 EVENTS = ("ddl_command_start", "ddl_command_end", "sql_drop", "table_rewrite")
 
@@ -120,13 +122,15 @@ def create(connection: psycopg.Connection[Any], token: str, *, to_log: bool) -> 
             )
         )
         for event in EVENTS:
-            name = sql.Identifier(f"pytest_dryrun_{event}")
             connection.execute(
                 sql.SQL("CREATE EVENT TRIGGER {} ON {} EXECUTE FUNCTION pytest_dryrun.observe()").format(
-                    name, sql.SQL(event)
+                    sql.Identifier(f"pytest_dryrun_{event}"), sql.SQL(event)
                 )
             )
-            connection.execute(sql.SQL("ALTER EVENT TRIGGER {} ENABLE ALWAYS").format(name))
+        how = {"settings": _TO_LOG if to_log else _TO_CLIENT, "level": "LOG" if to_log else "NOTICE"}
+        guards = guard.create(connection, token=token, **how)
+        for name in (*(f"pytest_dryrun_{event}" for event in EVENTS), *guards):
+            connection.execute(sql.SQL("ALTER EVENT TRIGGER {} ENABLE ALWAYS").format(sql.Identifier(name)))
     return standing(connection)
 
 
@@ -145,8 +149,8 @@ def standing(connection: psycopg.Connection[Any]) -> frozenset[tuple[object, ...
 
 def drop(connection: psycopg.Connection[Any]) -> None:
     """Drop all of it, triggers first; what is not there is no trouble."""
-    for event in EVENTS:
-        connection.execute(sql.SQL("DROP EVENT TRIGGER IF EXISTS {}").format(sql.Identifier(f"pytest_dryrun_{event}")))
+    for name in (*(f"pytest_dryrun_{event}" for event in EVENTS), *guard.TRIGGERS):
+        connection.execute(sql.SQL("DROP EVENT TRIGGER IF EXISTS {}").format(sql.Identifier(name)))
     with _unheard(connection):
         connection.execute("DROP SCHEMA IF EXISTS pytest_dryrun CASCADE")
 

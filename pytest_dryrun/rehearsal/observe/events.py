@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_dryrun.model.values import Lock, Scan, StatementRun
+from pytest_dryrun.rehearsal.observe import guard
 from pytest_dryrun.rehearsal.observe.event_triggers import rewrite_reason
 from pytest_dryrun.rehearsal.observe.expectations import expect, resolve, words
 from pytest_dryrun.rehearsal.observe.lock_timeout import LockTimeout
@@ -60,6 +61,11 @@ def unfinished(events: Sequence[Event]) -> tuple[str, ...]:
             while begun and (tag := begun.pop()) != event["tag"]:
                 failed.append(tag)
     return (*failed, *begun)
+
+
+def reached(events: Sequence[Event]) -> tuple[str, ...]:
+    """What these events tell that was tried outside the database, each once."""
+    return tuple(dict.fromkeys(event["what"] for event in events if event["event"] == guard.EVENT))
 
 
 def _command(start: Event, inside: Sequence[Event], end: Event, names: Naming, aborted: frozenset[str]) -> Command:
@@ -183,6 +189,7 @@ def assemble(
                 looked=window.looked,
                 lines=window.lines,
                 failed=unfinished(sessions.inside(window)),
+                reached=reached(sessions.inside(window)),
                 undone=any(command.undone for command in done) or (window.xid in aborted and wrote),
             )
         )

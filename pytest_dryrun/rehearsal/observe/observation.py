@@ -118,7 +118,7 @@ class Observed:
     table. `looked` tells that the server was asked what the statement had done, so that its words say nothing more.
     `lines` are all lines that this entry stands for, where statements of one shape were watched as one.
     `undone` tells that it did work in a transaction that was rolled back without an error. `failed` are the tags of DDL
-    commands that began inside it and did not end.
+    commands that began inside it and did not end. `reached` is what it tried outside the database, and was refused.
     """
 
     run: StatementRun
@@ -137,3 +137,4 @@ class Observed:
     lines: tuple[int, ...] = ()
     undone: bool = False
     failed: tuple[str, ...] = ()
+    reached: tuple[str, ...] = ()

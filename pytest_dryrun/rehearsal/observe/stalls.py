@@ -20,6 +20,7 @@ import psycopg
 from psycopg import pq
 
 from pytest_dryrun.model.errors import TargetUnusable
+from pytest_dryrun.postgres import outside
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.rehearsal.observe.observation import Wait
 
@@ -225,9 +226,7 @@ class StallProbes:
             control = connect(self._conninfo, statement_timeout_s=10)
         with contextlib.closing(control):
             deadline = time.monotonic() + _STOP_TIMEOUT_S
-            while pids and control.execute(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_get_activity(NULL) WHERE pid = ANY(%s)", (pids,)
-            ).fetchone() != (0,):
+            while pids and outside.terminate(control, pids):
                 if time.monotonic() > deadline:
                     raise TargetUnusable(
                         f"Probe sessions {pids} did not end within {_STOP_TIMEOUT_S:g} s.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_dryrun.model.values import StatementRun
-from pytest_dryrun.rehearsal.observe.events import BySession, commands, complete, rebuilt_indexes
+from pytest_dryrun.rehearsal.observe.events import BySession, commands, complete, reached, rebuilt_indexes
 from pytest_dryrun.rehearsal.observe.naming import Naming
 from pytest_dryrun.rehearsal.observe.observation import Observed, Rewrite, strength
 from pytest_dryrun.rehearsal.observe.windows import Changed, Event, Relation
@@ -56,6 +56,10 @@ def from_events(
                     undone=command.undone,
                 )
             )
+        if attempts := reached(sessions.of(pid)):
+            run = StatementRun("", 0, f"({', '.join(attempts)})", 0.0)
+            never = float("inf")
+            observed.append(Observed(run, "", f"{pid} outside", never, never, looked=True, reached=attempts))
     observed.sort(key=lambda one: one.ended_s)
     return (*observed, *_unreported(changed or Changed(), observed, names))
 

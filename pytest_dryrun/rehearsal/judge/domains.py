@@ -11,6 +11,7 @@ from psycopg import sql
 
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal.judge.counting import count_where, finding, primary_key
+from pytest_dryrun.rehearsal.judge.remedies.constraints import domain_validate
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.names import bare, last
 
@@ -97,10 +98,12 @@ def _judged(scene: Scene, check: _Check) -> Iterator[Finding]:
             broken = True
             yield finding("constraint-violated", severity, said, place, table, evidence, about=check.identity)
     if not broken and not check.valid:
-        said = f"{called} {state}; no row breaks it. Validate it in a later release: "
-        said += f"ALTER DOMAIN {check.domain} VALIDATE CONSTRAINT {check.name};"
+        said = f"{called} {state}; no row breaks it."
         evidence = {"constraint": check.name, "rows": 0}
-        yield finding("constraint-not-valid", Severity.INFO, said, place, None, evidence, about=check.identity)
+        remedy = domain_validate()
+        yield finding(
+            "constraint-not-valid", Severity.INFO, said, place, None, evidence, about=check.identity, remedy=remedy
+        )
 
 
 def _breaks(check: _Check, column: str, *, is_array: bool) -> sql.Composable:

@@ -19,6 +19,7 @@ from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
 from pytest_dryrun.rehearsal.judge.counting import count_duplicates, count_where, finding, primary_key
 from pytest_dryrun.rehearsal.judge.foreign_keys import ForeignKey, count_orphans
+from pytest_dryrun.rehearsal.judge.remedies.constraints import validate
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.names import bare, last, parts, quoted
 
@@ -153,7 +154,7 @@ def _finding(demand: Demand, counted: Counted, place: Location) -> Finding | Non
     evidence: dict[str, Any] = {"table": demand.table, "constraint": last(demand.identity), "rows": None}
     if demand.kind == "foreign key":
         evidence["referenced"] = demand.item.details["referenced"]
-    rule, severity = "constraint-violated", Severity.BLOCKER
+    rule, severity, remedy = "constraint-violated", Severity.BLOCKER, None
     said = f"{demand.called[0].upper()}{demand.called[1:]} "
     if isinstance(counted, str):
         severity = Severity.WARNING if demand.valid else Severity.BLOCKER
@@ -177,11 +178,11 @@ def _finding(demand: Demand, counted: Counted, place: Location) -> Finding | Non
         return None
     else:
         rule, severity, evidence["rows"] = "constraint-not-valid", Severity.INFO, 0
-        said += f"is NOT VALID, added {place}; no row breaks it. Validate it in a later release: {_validate(demand)}"
-    return finding(rule, severity, said, place, demand.table, evidence, about=demand.identity)
+        said += f"is NOT VALID, added {place}; no row breaks it."
+        remedy = validate(demand.table, _named(demand))
+    return finding(rule, severity, said, place, demand.table, evidence, about=demand.identity, remedy=remedy)
 
 
-def _validate(demand: Demand) -> str:
+def _named(demand: Demand) -> str:
     named = demand.item.attributes.get("not_null_name")
-    name = quoted(named) if named else last(demand.identity)
-    return f"ALTER TABLE {demand.table} VALIDATE CONSTRAINT {name};"
+    return quoted(named) if named else last(demand.identity)

@@ -8,6 +8,8 @@ import pytest
 import sample_documents as samples
 
 from pytest_dryrun.model.messages import blocks, indented, prose
+from pytest_dryrun.model.values import Finding, Severity
+from pytest_dryrun.rehearsal.judge.remedies.remedy import once
 from pytest_dryrun.report import checklist, page, terminal, verdict
 
 LONG = f"CREATE INDEX CONCURRENTLY an_index ON public.a_table ({', '.join(f'column_{n}' for n in range(12))});"
@@ -56,6 +58,15 @@ def test_code_is_indented_line_by_line() -> None:
 def test_prose_alone_is_one_line_without_what_leads_to_code() -> None:
     """A list of warnings has no room for SQL, and no use for the line that announces it."""
     assert "m:3: an index was built. Build it CONCURRENTLY. End." == prose(MESSAGE)
+
+
+def test_one_statement_prints_its_sql_once() -> None:
+    """A hundred partitions have one remedy; another statement, and a remedy without SQL, keep theirs."""
+    mine = [Finding("r", Severity.WARNING, MESSAGE, "m", line, f"public.p{at}") for at, line in enumerate((3, 3, 4))]
+    plain = [Finding("r", Severity.WARNING, "cause\ncure", "m", 5, "public.a")] * 2
+    first, second, other, *rest = once([*mine, *plain])
+    assert [mine[0], mine[2], *plain] == [first, other, *rest]
+    assert "m:3: an index was built.\nThe SQL to use instead stands at public.p0." == second.message
 
 
 def test_a_terminal_breaks_prose_and_never_code() -> None:

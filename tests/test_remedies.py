@@ -130,7 +130,12 @@ def files(case: Case, message: str) -> Iterator[str]:
             yield text
 
 
-@pytest.fixture(scope="module", params=[OLDEST, MACHINE, NEWEST], ids=["oldest", "this machine's", "newest"])
+def on(major: int, name: str) -> object:
+    """A server, all of whose tests run in one worker: to start it and rehearse takes half a minute."""
+    return pytest.param(major, id=name, marks=pytest.mark.xdist_group(f"remedies {name}"))
+
+
+@pytest.fixture(scope="module", params=[on(OLDEST, "oldest"), on(MACHINE, "this machine's"), on(NEWEST, "newest")])
 def tried(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
     """Rehearse all cases on one server: as they are, and as their findings say."""
     bindir = Path(os.environ.get("DRYRUN_TEST_POSTGRES", "/nowhere")) / str(request.param) / "bin"
@@ -189,7 +194,8 @@ def _schema(catalog: Catalog, case: Case) -> dict[tuple[str, str], Any]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_is_printed_is_safe_and_reaches_the_same(case: Case, tried: Tried) -> None:
     """The printed SQL leads to the schema of the unsafe form, and no finding of its kind is left."""
-    if case.since > tried.major:
+    if case.since > tried.major:  # the statement is new in a later version
+        assert case.name not in tried.printed
         return
     assert {case.family_on(tried.major).value} == {item.evidence["remedy"] for item in tried.printed[case.name]}
     messages = [item.message for item in tried.printed[case.name]]
@@ -197,7 +203,7 @@ def test_what_is_printed_is_safe_and_reaches_the_same(case: Case, tried: Tried) 
         assert not any(code for message in messages for code, _ in blocks(message))
         assert all("no online way" in message for message in messages) or case.family is Family.UNKNOWN
         return
-    assert all(any(code for code, _ in blocks(message)) for message in messages)
+    assert any(code for code, _ in blocks(messages[0]))
     assert not tried.safe.failures
     everything = said(tried.safe)
     mine = [item for item in everything if str(item.migration).startswith(f"{case.name}.") or _about(case, item)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal.judge.remedies.choice import Remedies
-from pytest_dryrun.rehearsal.judge.remedies.remedy import advised
+from pytest_dryrun.rehearsal.judge.remedies.remedy import advised, once
 from pytest_dryrun.rehearsal.judge.waiting import blocked, growing, reads_all, too_small
 from pytest_dryrun.rehearsal.judge.yardstick import (
     Yardstick,
@@ -82,7 +82,7 @@ def judge(
         for finding in words:
             if (finding.rule, finding.table) not in seen:
                 (indexes if finding.rule == "index-blocks-writes" else safe).append(finding)
-    return LockVerdict(tuple(safe), tuple(indexes), tuple(stalls), too_small(bench, (*safe, *indexes, *stalls)))
+    return LockVerdict(once(safe), once(indexes), tuple(stalls), too_small(bench, (*safe, *indexes, *stalls)))
 
 
 def _rewritten(bench: Yardstick, where: Location, command: Command) -> Iterator[Finding]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from pytest_dryrun.model.messages import indented
+from pytest_dryrun.model.messages import INDENT, indented
 from pytest_dryrun.model.values import Finding
 
 NO_TRANSACTION = "outside a transaction"
@@ -114,3 +115,18 @@ def advised(finding: Finding, remedy: Remedy) -> Finding:
     """A finding with its remedy printed behind what it says, and the remedy's kind among its evidence."""
     evidence = {**finding.evidence, "remedy": remedy.family.value}
     return replace(finding, message=f"{finding.message}\n{remedy}", evidence=evidence)
+
+
+def once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The same findings; SQL that the findings of one statement share, as with partitions, stands at the first alone."""
+    first: dict[tuple[str | None, int | None, str], str] = {}
+    found = []
+    for item in findings:
+        cause, _, cure = item.message.partition("\n")
+        key = (item.migration, item.line, cure)
+        if INDENT in cure and key in first:
+            found.append(replace(item, message=f"{cause}\nThe SQL to use instead stands at {first[key]}."))
+            continue
+        first.setdefault(key, str(item.table))
+        found.append(item)
+    return tuple(found)

@@ -118,7 +118,7 @@ def advised(finding: Finding, remedy: Remedy) -> Finding:
 
 
 def once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The same findings; SQL that the findings of one statement share, as with partitions, stands at the first alone."""
+    """The same findings; SQL that the findings of a statement share, as with partitions, stands at the first alone."""
     first: dict[tuple[str | None, int | None, str], str] = {}
     found = []
     for item in findings:

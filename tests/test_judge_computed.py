@@ -54,9 +54,9 @@ def test_what_is_said(postgres):
         first = kept_computed(scene)[0]
     assert (
         "Index label_plain of public.label keeps what the old function public.plain(t text) gave for 10 rows; another one is "
-        "in its place by 20260301_change, line 1. Queries that use the index miss these rows or find wrong ones. "
-        "Rebuild it: REINDEX INDEX CONCURRENTLY public.label_plain;"
-    ) == first.message
+        "in its place by 20260301_change, line 1. Queries that use the index miss these rows or find wrong ones."
+    ) == first.message.splitlines()[0]
+    assert "\n    REINDEX INDEX CONCURRENTLY public.label_plain;\n" in first.message
 
 
 def test_a_function_that_fails(postgres):

@@ -109,6 +109,8 @@ def test_transaction_control_is_seen(word: str) -> None:
         ("CREATE INDEX CONCURRENTLY i ON t (a)", True),
         ("DROP INDEX CONCURRENTLY i", True),
         ("REINDEX (CONCURRENTLY) TABLE t", True),
+        ("REINDEX (TABLESPACE fast, VERBOSE) INDEX CONCURRENTLY i", True),
+        ("REINDEX (TABLESPACE fast, VERBOSE) INDEX i", False),
         ("ALTER TABLE t DETACH PARTITION p CONCURRENTLY", True),
         ("VACUUM t", True),
         ("REFRESH MATERIALIZED VIEW CONCURRENTLY v", False),

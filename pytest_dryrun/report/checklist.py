@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pytest_dryrun.model.messages import blocks
 from pytest_dryrun.report import folding, text, verdict, words
 from pytest_dryrun.report.markdown import escape
 
@@ -60,7 +61,11 @@ def _reasons(document: verdict.Document) -> Iterator[str]:
     for place, reason in enumerate(reasons, start=1):
         yield f"{place}. **{escape(f'{reason.number} {reason.title}'.strip())}** ({reason.outcome.word})"
         shown = folding.findings(reason.findings, folding.MOST_REASONS_OF_A_RULE)
-        lines = [reason.text, *map(verdict.placed, shown.items), *shown.more]
+        if reason.text.strip():
+            yield f"   - {escape(text.clip(reason.text, 2000))}"
+        for finding in shown.items:
+            yield from _said("   - ", text.clip(verdict.placed(finding), 2000))
+        lines = list(shown.more)
         if reason.followers:
             lines.append(", ".join(f"{check['number']} {check['slug']}" for check in reason.followers))
         lines += [f"What to do: {todo}" for todo in reason.todo]
@@ -68,6 +73,25 @@ def _reasons(document: verdict.Document) -> Iterator[str]:
             if line.strip():
                 yield f"   - {escape(text.clip(line, 2000))}"
     yield ""
+
+
+def _fenced(lines: Iterable[str]) -> Iterator[str]:
+    """Lines of code between fences that are longer than any in them."""
+    typed = list(lines)
+    longest = max((len(run) for line in typed for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    yield from (fence, *typed, fence)
+
+
+def _said(start: str, message: str) -> Iterator[str]:
+    """A message as an item of a list; its code stands between fences."""
+    margin = " " * (len(start) - len(start.lstrip()) + 2)
+    for code, part in blocks(message):
+        if code:
+            yield from (margin + line for line in _fenced(map(text.command, part.splitlines())))
+        elif part.strip():
+            yield start + escape(part)
+            start = margin
 
 
 def _matrix(document: verdict.Document) -> Iterator[str]:
@@ -105,12 +129,9 @@ def _way_back(document: verdict.Document) -> Iterator[str]:
     if way.said:
         yield ""
     if way.commands:
-        typed = [text.command(command) for command in way.commands]
-        longest = max((len(run) for command in typed for run in re.findall("`+", command)), default=0)
-        fence = "`" * max(3, longest + 1)
         yield f"To be typed on {escape(way.host)}; {verdict.TYPED}:"
         yield ""
-        yield from (fence, *typed, fence)
+        yield from _fenced(text.command(command) for command in way.commands)
     yield ""
 
 
@@ -148,8 +169,8 @@ def _check(check: Mapping[str, Any]) -> Iterator[str]:
     for finding in folded.items:
         waived = ", excused by a waiver" if finding["waived"] else ""
         severity = words.severity(finding["severity"]).word
-        message = escape(text.clip(verdict.placed(finding), 1000))
-        yield f"  - {severity}{waived}, {escape(finding['rule'])}: {message}"
+        start = f"  - {severity}{waived}, {escape(finding['rule'])}: "
+        yield from _said(start, text.clip(verdict.placed(finding), 2000))
     yield from (f"  - {more}" for more in folded.more)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pytest_dryrun.model import messages
 from pytest_dryrun.report import folding, reading, sparkline, text, verdict, words
 
 SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -31,6 +32,8 @@ def environment() -> Environment:
     loaded.filters.update(
         inline=text.inline,
         clip=text.clip,
+        blocks=messages.blocks,
+        prose=messages.prose,
         command=text.command,
         paragraphs=text.paragraphs,
         count=text.count,

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from pytest_dryrun.model.messages import blocks
 from pytest_dryrun.report import reading, text, verdict, words
 
 STYLES = {"good": "green", "bad": "bold red", "warn": "bold yellow", "quiet": "dim"}
@@ -18,6 +19,7 @@ MOST_REASONS = 6
 MOST_FINDINGS = 3
 MOST_NOTES = 12
 MOST_CHARACTERS = 400
+MOST_CODE = 24
 Line = tuple[int, Text | None]  # an indent and what follows it; None is an empty line
 
 
@@ -110,6 +112,21 @@ def _lines(document: verdict.Document, *, ascii_only: bool) -> Iterator[Line]:
     yield 0, Text.assemble((document["headline"], style), f": {text.inline(verdict.sentence(document))}")
 
 
+def _said(message: str) -> Iterator[Line]:
+    """A message in paragraphs, its code as it is to be pasted."""
+    left = MOST_CODE
+    for code, part in blocks(message):
+        lines = part.splitlines()
+        if not code:
+            yield from ((10, Text(text.inline(text.clip(line, MOST_CHARACTERS)))) for line in lines if line.strip())
+            continue
+        yield from ((0, Text(f"{'':14}{text.command(line)}", no_wrap=True)) for line in lines[:left])
+        if len(lines) > left:
+            yield 14, Text(f"and {len(lines) - left:,} more lines on the page", style="dim")
+            return
+        left -= len(lines)
+
+
 def _why(row: Mapping[str, Any], document: verdict.Document) -> Iterator[Line]:
     """What stands under a row that is not met: what failed, what that kept from running, and the row's own reasons."""
     red_checks = verdict.red(document)
@@ -121,8 +138,7 @@ def _why(row: Mapping[str, Any], document: verdict.Document) -> Iterator[Line]:
         yield 6, Text.assemble(f"{title}: ", (outcome.word, STYLES[outcome.tone]))
         findings = [item for item in check["findings"] if item["severity"] == "blocker" and not item["waived"]]
         for message in [verdict.own_reason(check), *map(verdict.placed, findings[:MOST_FINDINGS])]:
-            if message.strip():
-                yield 10, Text(text.inline(text.clip(message, MOST_CHARACTERS)))
+            yield from _said(message)
         if len(findings) > MOST_FINDINGS:
             yield 10, Text(f"and {len(findings) - MOST_FINDINGS:,} more blockers on the page", style="dim")
     if len(roots) > MOST_REASONS:

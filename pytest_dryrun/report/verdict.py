@@ -239,7 +239,9 @@ def placed(finding: Mapping[str, Any]) -> str:
     message, migration = str(finding["message"]), finding["migration"]
     if not migration or migration in message:
         return message
-    return f"{message} ({migration}:{finding['line']})" if finding["line"] else f"{message} ({migration})"
+    head, line_feed, rest = message.partition("\n")
+    where = f"({migration}:{finding['line']})" if finding["line"] else f"({migration})"
+    return f"{head} {where}{line_feed}{rest}"
 
 
 def _todo(text: str) -> str:

@@ -115,9 +115,9 @@ def refuses_transaction(statement: Statement) -> bool:
     words = [value.upper() for _, kind, value in tokens(statement.sql) if kind is kinds.Keyword]
     if statement.tag == "ALTER TABLE":
         return "DETACH" in words and "CONCURRENTLY" in words
-    return "CONCURRENTLY" in words[:4] or (
-        statement.tag == "REINDEX" and {"DATABASE", "SYSTEM", "SCHEMA"} & set(words[:4]) != set()
-    )
+    if statement.tag == "REINDEX":  # its options come first, in brackets
+        return bool({"CONCURRENTLY", "DATABASE", "SYSTEM", "SCHEMA"} & set(words[:8]))
+    return "CONCURRENTLY" in words[:4]
 
 
 def rolls_back_to(statement: Statement) -> bool:

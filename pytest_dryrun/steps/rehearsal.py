@@ -32,6 +32,8 @@ from pytest_dryrun.rehearsal.judge.key_actions import cascades_added
 from pytest_dryrun.rehearsal.judge.outside import elsewhere, swallowed
 from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
 from pytest_dryrun.rehearsal.judge.positions import positions
+from pytest_dryrun.rehearsal.judge.remedies.choice import Remedies
+from pytest_dryrun.rehearsal.judge.remedies.facts import Facts
 from pytest_dryrun.rehearsal.judge.required import required_columns
 from pytest_dryrun.rehearsal.judge.rows import not_verified
 from pytest_dryrun.rehearsal.judge.scene import Scene, is_history
@@ -213,6 +215,7 @@ def _judged(
         scale=performance.scale,
         max_read_ms=limits.max_read_ms,
         max_write_ms=limits.max_write_ms,
+        remedies=Remedies(Facts.of(scene)),
     )
     return replace(
         found,

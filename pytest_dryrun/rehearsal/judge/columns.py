@@ -10,6 +10,8 @@ from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
 from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
+from pytest_dryrun.rehearsal.judge.remedies.columns import new_column
+from pytest_dryrun.rehearsal.judge.remedies.facts import Facts
 from pytest_dryrun.rehearsal.judge.scene import Scene, is_history
 from pytest_dryrun.sql.names import bare, parts
 from pytest_dryrun.sql.places import words
@@ -65,7 +67,7 @@ def column_findings(scene: Scene) -> tuple[Finding, ...]:
         reached = count_rows(scene.copy, new.table, new.column.name)
         untouched = isinstance(reached, tuple) and reached[0] > 0 and reached[1] == 0
         if volatile and not untouched and _added_with_default(place):
-            found.append(_volatile(new, rows, volatile, place))
+            found.append(_volatile(Facts(scene.before, scene.after), new, rows, volatile, place))
     return tuple(found)
 
 
@@ -83,16 +85,14 @@ def volatile_functions(column: CatalogObject) -> tuple[str, ...]:
     return tuple(column.details.get("volatile") or ())
 
 
-def _volatile(new: NewColumn, rows: int | None, functions: Sequence[str], place: Location) -> Finding:
+def _volatile(facts: Facts, new: NewColumn, rows: int | None, functions: Sequence[str], place: Location) -> Finding:
     held = f"{rows:,} rows" if rows is not None else "rows that could not be counted"
     said = (
         f"Column {new.column.identity} gets a volatile default ({', '.join(functions)}), added {place}: all of "
         f"the table's {held} are "
     )
-    said += (
-        "rewritten while nobody can read it. Add the column without a default, set the default after, and fill "
-        "old rows in batches."
-    )
+    said += "rewritten while nobody can read it."
+    remedy = new_column(facts, new.column) if rows != 0 else None
     severity = Severity.WARNING if rows == 0 else Severity.BLOCKER
     evidence = {"column": new.column.name, "rows": rows, "default": new.default}
-    return finding("unsafe-default", severity, said, place, new.table, evidence)
+    return finding("unsafe-default", severity, said, place, new.table, evidence, remedy=remedy)

@@ -16,6 +16,8 @@ from psycopg import sql
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog.difference import CatalogChange
 from pytest_dryrun.rehearsal.judge.counting import count_where, finding, primary_key
+from pytest_dryrun.rehearsal.judge.remedies.facts import Facts
+from pytest_dryrun.rehearsal.judge.remedies.indexes import rebuilt
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.names import bare, identifier, last, parts
 
@@ -117,9 +119,11 @@ def _judged(scene: Scene, item: _Kept, replaced: Sequence[CatalogChange]) -> Ite
     functions = ", ".join(change.identity for change in replaced)
     start = f"{item.kind[0].upper()}{item.kind[1:]} {last(item.name)} of {item.table}"
     instead = f"another one is in its place {place}"
+    kept = scene.after.find("index", item.name)
+    remedy = rebuilt(Facts(scene.before, scene.after), kept, "") if kept else None
     said = {
         "index": f"{start} keeps what the old function {functions} gave for {many}; {instead}. Queries that use the "
-        f"index miss these rows or find wrong ones. Rebuild it: REINDEX INDEX CONCURRENTLY {item.name};",
+        f"index miss these rows or find wrong ones.",
         "column": f"{start} keeps what the old function {functions} gave for {many}; {instead}. Each value changes "
         "with the next UPDATE of its row, and in a restore of a dump. Write the rows again in batches.",
         "partition key": f"Table {item.table} is partitioned by function {functions}, and {instead}: {many} lie in "
@@ -135,7 +139,7 @@ def _judged(scene: Scene, item: _Kept, replaced: Sequence[CatalogChange]) -> Ite
         "functions": [change.identity for change in replaced],
     }
     about = None if item.kind == "partition key" else item.name
-    yield finding(rule, Severity.BLOCKER, said, place, item.table, evidence, about=about)
+    yield finding(rule, Severity.BLOCKER, said, place, item.table, evidence, about=about, remedy=remedy)
 
 
 def _count(scene: Scene, item: _Kept, replaced: Sequence[CatalogChange]) -> int | str:

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
+from pytest_dryrun.rehearsal.judge.remedies.remedy import Remedy, advised
 from pytest_dryrun.sql.names import identifier
 
 FEW_KEYS = 5
@@ -27,9 +28,10 @@ def finding(
     *,
     about: str | None = None,
     cascaded: bool = False,
+    remedy: Remedy | None = None,
 ) -> Finding:
     """A finding at a place; `about` is the object it is about, where that is no table."""
-    return Finding(
+    made = Finding(
         rule,
         severity,
         message,
@@ -40,6 +42,7 @@ def finding(
         object=about,
         cascaded=cascaded,
     )
+    return advised(made, remedy) if remedy else made
 
 
 def count_rows(

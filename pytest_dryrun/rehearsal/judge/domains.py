@@ -11,6 +11,7 @@ from psycopg import sql
 
 from pytest_dryrun.model.values import Finding
 from pytest_dryrun.rehearsal.judge.counting import count_where, primary_key
+from pytest_dryrun.rehearsal.judge.remedies.constraints import domain_validate
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.rehearsal.judge.unchecked import Unchecked
 from pytest_dryrun.sql.names import bare, last
@@ -75,9 +76,8 @@ def _judged(scene: Scene, check: _Check) -> Iterator[Finding]:
     place = scene.find_first(
         [bare(last(check.domain)), bare(check.name)], ["add", "create", "validate", "update"], ["alter"]
     )
-    validate = f"ALTER DOMAIN {check.domain} VALIDATE CONSTRAINT {check.name};"
     called, fails = f"check {check.name} of domain {check.domain}", "statement that writes such a value"
-    one = Unchecked(called, check.valid, check.identity, fails, validate)
+    one = Unchecked(called, check.valid, check.identity, fails, domain_validate())
     broken = False
     for table, column, is_array in scene.copy.execute(_COLUMNS, (check.type_oid,)).fetchall():
         shown = (*primary_key(scene.copy, table), column)

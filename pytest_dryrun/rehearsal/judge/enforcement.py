@@ -15,6 +15,7 @@ import psycopg
 
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal.judge.counting import finding
+from pytest_dryrun.rehearsal.judge.remedies.constraints import added_again, fire, triggers_gone
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.names import bare, last
 
@@ -109,23 +110,26 @@ def _finding(scene: Scene, now: Enforcement, known: Enforcement | None) -> Findi
     names = [bare(last(new[0]))] if new and now.table not in new else [bare(last(now.table)), bare(now.name)]
     place = scene.find(names, ["trigger", "enforced", "alter", "update"])
     start = f"{now.kind.capitalize()} {now.name} of {now.table} is no longer enforced"
-    severity = Severity.BLOCKER
+    severity, remedy = Severity.BLOCKER, None
     if not now.enforced:
         if known is None:
             severity, start = Severity.WARNING, f"{now.kind.capitalize()} {now.name} of {now.table} is NOT ENFORCED"
-        said = f"{start}, made so {place}: nothing checks it, whatever the schema shows. "
-        said += f"To enforce it: ALTER TABLE {now.table} ALTER CONSTRAINT {now.name} ENFORCED; a check is added anew."
+        said = f"{start}, made so {place}: nothing checks it, whatever the schema shows."
+        item = scene.after.find("constraint", f"{now.table}.{now.name}")
+        remedy = added_again(item) if item else None
     elif new:
         how = "fire for replication alone" if now.replica else "do not fire"
-        said = f"{start}: its triggers on {', '.join(new)} {how}, switched {place}. {_harm(now, new)} "
-        said += f"Switch them on again: ALTER TABLE {new[0]} ENABLE TRIGGER ALL; then check the rows."
+        said = f"{start}: its triggers on {', '.join(new)} {how}, switched {place}. {_harm(now, new)}"
+        remedy = fire(new)
     else:
-        said = f"{start}: its triggers are gone from the catalog, taken away {place}. {_harm(now, new)} "
-        said += "Drop the constraint and add it again."
+        said = f"{start}: its triggers are gone from the catalog, taken away {place}. {_harm(now, new)}"
+        remedy = triggers_gone()
     evidence = {"constraint": now.name, "relation": now.table, "tables": new}
     elsewhere = now.table not in new and any(bare(last(name)) in place.sql for name in new)
     about = f"{now.table}.{now.name}"
-    return finding("enforcement-off", severity, said, place, now.table, evidence, about=about, cascaded=elsewhere)
+    return finding(
+        "enforcement-off", severity, said, place, now.table, evidence, about=about, cascaded=elsewhere, remedy=remedy
+    )
 
 
 def _harm(now: Enforcement, places: Sequence[str]) -> str:

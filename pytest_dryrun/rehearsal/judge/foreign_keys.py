@@ -18,8 +18,10 @@ from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
 from pytest_dryrun.postgres.catalog.difference import Action
 from pytest_dryrun.rehearsal.judge.counting import Counted, count_where, finding, relation
+from pytest_dryrun.rehearsal.judge.remedies.facts import Facts
+from pytest_dryrun.rehearsal.judge.remedies.indexes import for_key
 from pytest_dryrun.rehearsal.judge.scene import Scene
-from pytest_dryrun.sql.names import bare, last, parts
+from pytest_dryrun.sql.names import bare, last, parts, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def foreign_keys(scene: Scene) -> tuple[Finding, ...]:
         if change.action is Action.DROPPED and change.old:
             found.append(_dropped(change.old, scene.after, scene.copy, place))
         elif change.action is Action.CREATED and change.new and not _indexed(change.new, scene.after):
-            found.append(_without_index(change.new, place))
+            found.append(_without_index(Facts(scene.before, scene.after), change.new, place))
     return tuple(found)
 
 
@@ -97,18 +99,16 @@ def _dropped(old: CatalogObject, after: Catalog, connection: psycopg.Connection[
     return finding("object-dropped", Severity.WARNING, said, place, key.table, {"kind": "foreign key", **evidence})
 
 
-def _without_index(item: CatalogObject, place: Location) -> Finding:
+def _without_index(facts: Facts, item: CatalogObject, place: Location) -> Finding:
     key = ForeignKey.of(item)
     said = (
         f"Foreign key {key.name} of {key.table} ({', '.join(key.columns)}) has no index, added {place}: each "
         "DELETE or key UPDATE in "
     )
-    said += (
-        f"{key.referenced} reads all of {key.table}. Create an index on these columns, CONCURRENTLY and in its "
-        "own migration."
-    )
+    said += f"{key.referenced} reads all of {key.table}."
+    remedy = for_key(facts, key.table, [quoted(one) for one in key.columns])
     evidence = {"constraint": key.name, "columns": list(key.columns)}
-    return finding("foreign-key-without-index", Severity.WARNING, said, place, key.table, evidence)
+    return finding("foreign-key-without-index", Severity.WARNING, said, place, key.table, evidence, remedy=remedy)
 
 
 def _same(one: ForeignKey, two: ForeignKey) -> bool:

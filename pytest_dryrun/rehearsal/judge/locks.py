@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.rehearsal.judge import advice
-from pytest_dryrun.rehearsal.judge.waiting import blocked, growing, reads_all
+from pytest_dryrun.rehearsal.judge.remedies.choice import Remedies
+from pytest_dryrun.rehearsal.judge.remedies.remedy import advised, once
+from pytest_dryrun.rehearsal.judge.waiting import blocked, growing, reads_all, too_small
 from pytest_dryrun.rehearsal.judge.yardstick import (
-    TELLING_ROWS,
     Yardstick,
     milliseconds,
     those_waiting,
@@ -20,8 +20,7 @@ from pytest_dryrun.rehearsal.observe.observation import STOP_READERS, STOP_WRITE
 from pytest_dryrun.rehearsal.observe.placement import place, text_lock_timeout_ms, unseen
 from pytest_dryrun.rehearsal.observe.unstepped import UNREPORTED
 
-# A note names no more tables than these.
-FEW = 3
+LOCK_TIMEOUT = "Write before it: SET lock_timeout = '2s'; and run the migration again when it gives up."
 _INDEX_COMMANDS = frozenset({"CREATE INDEX", "REINDEX"})
 
 
@@ -43,6 +42,7 @@ def judge(
     scale: float,
     max_read_ms: float,
     max_write_ms: float,
+    remedies: Remedies,
     lock_queue: Severity = Severity.WARNING,
 ) -> LockVerdict:
     """Judge what the rehearsal showed; where nothing was seen of a statement, its words are judged instead.
@@ -50,10 +50,10 @@ def judge(
     `observed` come from the recorder, with stalls attributed; `migrations` are the pending ones, `tables` maps every
     qualified and quoted table that existed before to its rows and bytes. `scale` is production's size divided by the
     copy's. An effect that grows with the table is a blocker when it passes a limit at scale or touches BIG_TABLE_ROWS
-    at scale, else a warning; tables that are new or empty cannot hurt anybody. `lock_queue` is the severity of that
-    rule.
+    at scale, else a warning; tables that are new or empty cannot hurt anybody. `remedies` know what the migrations
+    made. `lock_queue` is the severity of that rule.
     """
-    bench = Yardstick(tables, scale, max_read_ms, max_write_ms)
+    bench = Yardstick(tables, scale, max_read_ms, max_write_ms, remedies)
     placed = place(observed, migrations)
     safe: list[Finding] = []
     indexes: list[Finding] = []
@@ -82,7 +82,7 @@ def judge(
         for finding in words:
             if (finding.rule, finding.table) not in seen:
                 (indexes if finding.rule == "index-blocks-writes" else safe).append(finding)
-    return LockVerdict(tuple(safe), tuple(indexes), tuple(stalls), _notes(bench, (*safe, *indexes, *stalls)))
+    return LockVerdict(once(safe), once(indexes), tuple(stalls), too_small(bench, (*safe, *indexes, *stalls)))
 
 
 def _rewritten(bench: Yardstick, where: Location, command: Command) -> Iterator[Finding]:
@@ -129,16 +129,17 @@ def _rewrite(
     bench: Yardstick, where: Location, table: str, reason: str, ms: float | None, *, seen: bool = True
 ) -> Finding:
     verb = "was" if seen else "would be"
-    return Finding(
+    made = Finding(
         "table-rewritten",
         bench.severity(table, "AccessExclusiveLock", ms),
-        f"{where.head}: {bench.size(table)} {verb} written anew, because {reason}; readers and writers wait meanwhile. "
-        f"{bench.measured(ms)} {advice.rewrite(where.sql)}",
+        f"{where.head}: {bench.size(table)} {verb} rewritten, because {reason}; readers and writers wait meanwhile. "
+        f"{bench.measured(ms)}",
         migration=where.migration,
         line=where.line,
         table=table,
         evidence=bench.evidence(table, ms, reason=reason),
     )
+    return advised(made, bench.remedies.rewrite(where.sql, table))
 
 
 def _scanned(bench: Yardstick, where: Location, command: Command, one: Observed) -> Iterator[Finding]:
@@ -169,16 +170,17 @@ def _scan(
 ) -> Finding:
     read = f"{rows:,} rows were read" if rows is not None else "every row would be read"
     kept = " taken earlier in the same transaction" if earlier else ""
-    return Finding(
+    made = Finding(
         "scanned-under-lock",
         bench.severity(table, mode, ms),
         f"{where.head}: {read} from {bench.size(table)} under {mode}{kept}, so {those_waiting(mode)} wait meanwhile. "
-        f"{bench.measured(ms)} {advice.scan(where.sql, earlier=earlier)}",
+        f"{bench.measured(ms)}",
         migration=where.migration,
         line=where.line,
         table=table,
         evidence=bench.evidence(table, ms, lock=mode, rows_read=rows),
     )
+    return advised(made, bench.remedies.scan(where.sql, table, earlier=earlier))
 
 
 def _indexes(bench: Yardstick, where: Location, command: Command) -> Iterator[Finding]:
@@ -195,32 +197,33 @@ def _indexes(bench: Yardstick, where: Location, command: Command) -> Iterator[Fi
 
 def _build(bench: Yardstick, where: Location, table: str, *, index: str, mode: str, ms: float | None) -> Finding:
     verb = "was" if ms is not None else "would be"
-    return Finding(
+    made = Finding(
         "index-blocks-writes",
         bench.severity(table, mode, ms),
         f"{where.head}: index {index} {verb} built on {bench.size(table)} without CONCURRENTLY; "
-        f"{those_waiting(mode)} wait meanwhile. {bench.measured(ms)} {advice.INDEX}",
+        f"{those_waiting(mode)} wait meanwhile. {bench.measured(ms)}",
         migration=where.migration,
         line=where.line,
         table=table,
         evidence=bench.evidence(table, ms, index=index, lock=mode),
     )
+    return advised(made, bench.remedies.index(where.sql, table, index))
 
 
 def _unbuild(bench: Yardstick, where: Location, table: str, index: str, ms: float) -> Finding:
     """Tell of a dropped index; that takes as long on a large table as on a small one, so nothing is scaled."""
     severity = Severity.BLOCKER if ms > bench.limit_ms("AccessExclusiveLock") else Severity.WARNING
-    return Finding(
+    made = Finding(
         "index-blocks-writes",
         severity,
         f"{where.head}: index {index} of {bench.size(table)} was dropped without CONCURRENTLY; readers and writers "
-        f"wait for it, and it waits for every open transaction on the table. Measured {milliseconds(ms)} on the copy. "
-        f"{advice.DROP_INDEX}",
+        f"wait for it, and it waits for every open transaction on the table. Measured {milliseconds(ms)} on the copy.",
         migration=where.migration,
         line=where.line,
         table=table,
         evidence={"table": table, "index": index, "lock": "AccessExclusiveLock", "ms": round(ms, 1)},
     )
+    return advised(made, bench.remedies.drop_index(index))
 
 
 def _by_words(bench: Yardstick, where: Location, ms: float | None, locks: Iterable[Held] = ()) -> list[Finding]:
@@ -272,25 +275,9 @@ def _queue_finding(where: Location, modes: Mapping[str, str], severity: Severity
         severity,
         f"{where.head}: takes {', '.join(sorted(set(modes.values())))} on {tables} with no lock_timeout. "
         f"One transaction left open on it makes the migration wait, and {who} queue behind it for as long. "
-        f"{advice.LOCK_TIMEOUT}",
+        f"{LOCK_TIMEOUT}",
         migration=where.migration,
         line=where.line,
         table=next(iter(modes)),
         evidence={"statement": where.sql[:500], "locks": dict(modes), "lock_timeout_ms": 0},
     )
-
-
-def _notes(bench: Yardstick, findings: Iterable[Finding]) -> tuple[str, ...]:
-    small = dict.fromkeys(
-        finding.table
-        for finding in findings
-        if finding.table and finding.table in bench.tables and bench.grown(finding.table) < TELLING_ROWS
-    )
-    if not small:
-        return ()
-    named = [bench.size(table) for table in small if table is not None]
-    left = len(named) - FEW
-    more = f" and {left} more table{'s' * (left > 1)}" if left > 0 else ""
-    are = "is" if len(named) == 1 else "are"
-    said = f"{', '.join(named[:FEW])}{more} {are} too small on the copy to tell how long production would wait"
-    return (f"{said} (scale {bench.scale:g}).",)

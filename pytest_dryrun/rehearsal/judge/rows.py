@@ -16,6 +16,7 @@ from pytest_dryrun.rehearsal.judge.cascades import Cascade, above, cascade, name
 from pytest_dryrun.rehearsal.judge.columns import new_columns
 from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
 from pytest_dryrun.rehearsal.judge.effects import Effect, effects
+from pytest_dryrun.rehearsal.judge.remedies.tables import populated
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.rehearsal.observe.folding import shape
 from pytest_dryrun.sql.names import bare, parts
@@ -272,6 +273,7 @@ def _unpopulated(scene: Scene) -> Iterator[Finding]:
         place = scene.find([bare(parts(name)[-1])], ["refresh", "materialized"])
         said = (
             f"Materialized view {name} is left without rows {place}: every SELECT from it fails from then on "
-            "(SQLSTATE 55000). Refresh it WITH DATA, CONCURRENTLY where readers must not wait."
+            "(SQLSTATE 55000)."
         )
-        yield finding("object-changed", Severity.BLOCKER, said, place, name, {"kind": "materialized view"})
+        evidence = {"kind": "materialized view"}
+        yield finding("object-changed", Severity.BLOCKER, said, place, name, evidence, remedy=populated(name))

@@ -15,6 +15,9 @@ from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
 from pytest_dryrun.rehearsal.judge.counting import finding
+from pytest_dryrun.rehearsal.judge.remedies.constraints import added_again, fire, validate
+from pytest_dryrun.rehearsal.judge.remedies.facts import Facts
+from pytest_dryrun.rehearsal.judge.remedies.indexes import invalid
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.rehearsal.judge.validity import Demand, demands_of, judged
 from pytest_dryrun.sql.names import bare, last, parts
@@ -29,7 +32,7 @@ def unfinished_indexes(scene: Scene) -> tuple[Finding, ...]:
     for item in scene.after.of_kind("index"):
         if not _sound(item) and _newly(item, scene.before) and not scene.is_history(str(item.parent)):
             place = scene.find([bare(parts(str(item.parent))[-1]), item.name], ["index", "attach", "update"])
-            found.append(_index(item, place, new=True))
+            found.append(_index(Facts(scene.before, scene.after), item, place, new=True))
     return tuple(found)
 
 
@@ -52,7 +55,7 @@ def unsound(
         if new and item.identity in known:
             found.append(known[item.identity])
         elif item.kind == "index":
-            found.append(_index(item, Location(), new=new))
+            found.append(_index(Facts(before, after), item, Location(), new=new))
         else:
             found.append(_constraint(item, new=new))
     return tuple(found)
@@ -83,31 +86,35 @@ def _newly(item: CatalogObject, before: Catalog) -> bool:
     return old is None or _sound(old)
 
 
-def _index(item: CatalogObject, place: Location, *, new: bool) -> Finding:
+def _index(facts: Facts, item: CatalogObject, place: Location, *, new: bool) -> Finding:
     since = f"so since {place}" if new and place.migration else "new with these migrations"
     severity = Severity.BLOCKER if new else Severity.INFO
     said = f"Index {item.identity} on {item.parent} is not valid ({since if new else 'so before these migrations'})"
     if item.details["relkind"] == "I":
         severity = min(severity, Severity.WARNING, key=[Severity.INFO, Severity.WARNING, Severity.BLOCKER].index)
-        said += ": not every partition has its part of it. Attach what is missing: ALTER INDEX ... ATTACH PARTITION."
+        said += ": not every partition has its part of it."
     else:
-        said += ": it costs every write and serves no query. Drop it CONCURRENTLY and build it again."
-    made = finding("invalid-index", severity, said, place, item.parent, {"relation": item.identity})
+        said += ": it costs every write and serves no query."
+    made = finding(
+        "invalid-index", severity, said, place, item.parent, {"relation": item.identity}, remedy=invalid(facts, item)
+    )
     return replace(made, object=item.identity)
 
 
 def _constraint(item: CatalogObject, *, new: bool) -> Finding:
     name, severity = last(item.identity), Severity.BLOCKER if new else Severity.INFO
-    state = "NOT VALID"
+    state, remedy = "NOT VALID", validate(str(item.parent), name)
     if item.details.get("enforced", True) is False:
-        state = "NOT ENFORCED"
+        state, remedy = "NOT ENFORCED", added_again(item)
     elif item.attributes.get("disabled"):
-        state = "not enforced, for its triggers are disabled"
+        state, remedy = "not enforced, for its triggers are disabled", fire([str(item.parent)])
     since = "new with these migrations" if new else "so before these migrations"
     said = f"Constraint {name} of {item.parent} is {state} ({since}): rows that break it may be there. "
-    said += f"Find and fix them; then ALTER TABLE {item.parent} VALIDATE CONSTRAINT {name}."
+    said += "Find and fix them."
     evidence = {"relation": item.parent, "constraint": name}
-    return finding("invalid-constraint", severity, said, Location(), item.parent, evidence, about=item.identity)
+    return finding(
+        "invalid-constraint", severity, said, Location(), item.parent, evidence, about=item.identity, remedy=remedy
+    )
 
 
 def _sound(item: CatalogObject) -> bool:

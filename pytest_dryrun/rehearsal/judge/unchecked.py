@@ -9,21 +9,22 @@ from typing import Any
 from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal.judge.counting import Counted, finding
+from pytest_dryrun.rehearsal.judge.remedies.remedy import Remedy
 
 
 @dataclass(frozen=True, slots=True)
 class Unchecked:
     """Such a constraint in words; `called` is its kind and name, `valid` what the catalog says, `about` for waivers.
 
-    `fails` is what fails on rows that break it while it is NOT VALID, `validate` the statement that makes it valid;
-    empty where it can only be dropped and made again.
+    `fails` is what fails on rows that break it while it is NOT VALID, `remedy` how it is made valid; None where it can
+    only be dropped and made again.
     """
 
     called: str
     valid: bool
     about: str
     fails: str
-    validate: str
+    remedy: Remedy | None
 
     def broken(
         self, counted: Counted, place: Location, table: str, evidence: Mapping[str, Any], where: str = ""
@@ -43,9 +44,9 @@ class Unchecked:
             return None
         broken = f"{rows:,} rows break it{where}" + (f" ({'; '.join(keys[:3])})" if keys else "")
         if self.valid:
-            remedy = "let the server validate the constraint instead of writing to its catalog"
+            cure = "let the server validate the constraint instead of writing to its catalog"
             said = f"{start} is marked as valid {place}, though {broken}: the server never held it against them. "
-            said += f"Fix these rows, and {remedy if self.validate else 'drop it and create it again'}."
+            said += f"Fix these rows, and {cure if self.remedy else 'drop it and create it again'}."
         else:
             said = f"{start} is NOT VALID, added {place}, and {broken}. Every {self.fails} fails from now on, and so "
             said += "would VALIDATE CONSTRAINT. Fix these rows first."
@@ -53,10 +54,11 @@ class Unchecked:
 
     def unbroken(self, place: Location, table: str | None, evidence: Mapping[str, Any]) -> Finding:
         """`constraint-not-valid`: no row breaks it, and nothing but a later release makes it valid."""
-        said = f"{self._start} is NOT VALID, added {place}; no row breaks it. Validate it in a later release: "
+        said = f"{self._start} is NOT VALID, added {place}; no row breaks it."
         evidence = {**evidence, "rows": 0}
-        text = said + self.validate
-        return finding("constraint-not-valid", Severity.INFO, text, place, table, evidence, about=self.about)
+        return finding(
+            "constraint-not-valid", Severity.INFO, said, place, table, evidence, about=self.about, remedy=self.remedy
+        )
 
     @property
     def _start(self) -> str:

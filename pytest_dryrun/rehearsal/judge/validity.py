@@ -19,6 +19,7 @@ from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
 from pytest_dryrun.rehearsal.judge.conflicts import count_conflicts, keys_of
 from pytest_dryrun.rehearsal.judge.counting import Counted, count_where, primary_key
 from pytest_dryrun.rehearsal.judge.foreign_keys import ForeignKey, count_orphans
+from pytest_dryrun.rehearsal.judge.remedies.constraints import validate
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.rehearsal.judge.unchecked import Unchecked
 from pytest_dryrun.sql.names import bare, last, parts, quoted
@@ -149,13 +150,12 @@ def _finding(demand: Demand, counted: Counted, place: Location) -> Finding | Non
     if demand.kind == "foreign key":
         evidence["referenced"] = demand.item.details["referenced"]
         fails = "change of their key"
-    validate = "" if demand.item.kind == "index" else _validate(demand)
-    one = Unchecked(demand.called, demand.valid, demand.identity, fails, validate)
+    remedy = None if demand.item.kind == "index" else validate(demand.table, _named(demand))
+    one = Unchecked(demand.called, demand.valid, demand.identity, fails, remedy)
     made = one.broken(counted, place, demand.table, evidence)
     return made if made or demand.valid else one.unbroken(place, demand.table, evidence)
 
 
-def _validate(demand: Demand) -> str:
+def _named(demand: Demand) -> str:
     named = demand.item.attributes.get("not_null_name")
-    name = quoted(named) if named else last(demand.identity)
-    return f"ALTER TABLE {demand.table} VALIDATE CONSTRAINT {name};"
+    return quoted(named) if named else last(demand.identity)

@@ -20,8 +20,9 @@ from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal.judge.conflicts import Key, count_conflicts, keys_of
 from pytest_dryrun.rehearsal.judge.counting import Counted, count_where, finding, primary_key
 from pytest_dryrun.rehearsal.judge.foreign_keys import ForeignKey, count_orphans
+from pytest_dryrun.rehearsal.judge.remedies.columns import required
 from pytest_dryrun.sql.lexer import tokens
-from pytest_dryrun.sql.names import bare, identifier, last
+from pytest_dryrun.sql.names import bare, identifier, last, quoted
 
 VIOLATIONS = {
     "23502": "NOT NULL",
@@ -46,7 +47,8 @@ VALIDATE = re.compile(rf"VALIDATE\s+CONSTRAINT\s+(?P<name>{IDENTIFIER})", re.IGN
 class Rule:
     """One thing that rows must satisfy: its kind, its name, and how the rows that break it are found.
 
-    `may_wait` where the server takes it without looking at the rows: NOT VALID.
+    `may_wait` where the server takes it without looking at the rows: NOT VALID. `new_type` is the type of a column that
+    the statement itself adds.
     """
 
     kind: str
@@ -56,6 +58,7 @@ class Rule:
     key: Key | None = field(default=None)
     foreign_key: ForeignKey | None = field(default=None)
     may_wait: bool = False
+    new_type: str = ""
 
 
 def violations(
@@ -96,7 +99,8 @@ def violations(
         elif not counted[0]:
             reason = f"no row breaks {rule.name} in the copy as it was before the migration"
         else:
-            found.append(_finding(str(table), rule, counted[0], counted[1], place))
+            major = connection.info.server_version // 10_000
+            found.append(_finding(str(table), rule, counted[0], counted[1], place, major=major))
     if found:
         return tuple(found)
     kind = f"{VIOLATIONS[sqlstate]} constraint" if sqlstate else "constraint"
@@ -110,7 +114,14 @@ def violations(
     return (finding("constraint-violated", Severity.BLOCKER, said, place, table, evidence),)
 
 
-def _finding(table: str, rule: Rule, rows: int, keys: Sequence[str], place: Location) -> Finding:
+def _finding(table: str, rule: Rule, rows: int, keys: Sequence[str], place: Location, *, major: int) -> Finding:
+    evidence = {"table": table, "constraint": rule.name, "rows": rows, "keys": list(keys)}
+    if rule.new_type:
+        said = (
+            f"{rows:,} rows of {table} have no value for the new column {rule.name}, so ADD COLUMN is refused {place}."
+        )
+        remedy = required(table, quoted(rule.name), rule.new_type, major=major)
+        return finding("constraint-violated", Severity.BLOCKER, said, place, table, evidence, remedy=remedy)
     shown = f" (for example {'; '.join(keys[:3])})" if keys else ""
     kind = {
         "NOT NULL": "hold NULL in",
@@ -123,7 +134,6 @@ def _finding(table: str, rule: Rule, rows: int, keys: Sequence[str], place: Loca
     said += "Fix these rows first, in a migration of their own."
     if rule.may_wait:
         said += " Added NOT VALID the constraint would leave them as they are, and every UPDATE of one would fail."
-    evidence = {"table": table, "constraint": rule.name, "rows": rows, "keys": list(keys)}
     return finding("constraint-violated", Severity.BLOCKER, said, place, table, evidence)
 
 
@@ -236,13 +246,15 @@ def _keys(connection: psycopg.Connection[Any], oid: int, table: str) -> Iterator
 
 def _not_nulls(connection: psycopg.Connection[Any], oid: int, before: int) -> Iterator[Rule]:
     query = """
-      SELECT a.attname FROM pg_attribute a
+      SELECT a.attname, CASE WHEN o.attname IS NULL THEN format_type(a.atttypid, a.atttypmod) ELSE '' END
+        FROM pg_attribute a
         LEFT JOIN pg_attribute o ON o.attrelid = %s AND o.attname = a.attname AND NOT o.attisdropped
        WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
          AND a.attnotnull AND NOT coalesce(o.attnotnull, false)
          AND (o.attname IS NOT NULL OR NOT (a.atthasdef OR a.attidentity <> ''))"""
-    for (name,) in connection.execute(query, (before, oid)):
-        yield Rule("NOT NULL", name, (name,), may_wait=connection.info.server_version >= 180000)
+    for name, new_type in connection.execute(query, (before, oid)):
+        may_wait = connection.info.server_version >= 180000
+        yield Rule("NOT NULL", name, (name,), may_wait=may_wait, new_type=new_type)
 
 
 def _count(connection: psycopg.Connection[Any], table: str, rule: Rule) -> Counted:
@@ -254,15 +266,7 @@ def _count(connection: psycopg.Connection[Any], table: str, rule: Rule) -> Count
             connection, table, sql.SQL("NOT (") + sql.SQL(rule.expression) + sql.SQL(")"), key or rule.columns
         )
     if rule.kind == "NOT NULL":
-        has = _has_column(connection, table, rule.columns[0])
-        null = sql.SQL("{} IS NULL").format(sql.Identifier("row", rule.columns[0])) if has else sql.SQL("true")
+        column = sql.Identifier("row", rule.columns[0])
+        null: sql.Composable = sql.SQL("true") if rule.new_type else sql.SQL("{} IS NULL").format(column)
         return count_where(connection, table, null, key)
     return count_conflicts(connection, table, rule.key) if rule.key else f"{rule.name} is of an unknown kind"
-
-
-def _has_column(connection: psycopg.Connection[Any], table: str, column: str) -> bool:
-    query = (
-        "SELECT FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass(%s) AND attname = %s AND "
-        "NOT attisdropped"
-    )
-    return connection.execute(query, (table, column)).fetchone() is not None

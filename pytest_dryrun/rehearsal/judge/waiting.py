@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.rehearsal.judge import advice
 from pytest_dryrun.rehearsal.judge.yardstick import BIG_TABLE_ROWS, TELLING_ROWS, Yardstick, milliseconds
 from pytest_dryrun.rehearsal.observe.observation import Observed
 
+# A note names no more tables than these.
+FEW = 3
+STALL = "Split the migration so that no long work happens between taking this lock and the commit."
+WORK = "The statement itself takes so long: its finding in safe-defaults or indexes-do-not-block prints what to write."
 # Statements that hold no more than they hold at once, however large the tables are.
 _CONSTANT_TIME = frozenset(
     {
@@ -49,7 +52,7 @@ def blocked(bench: Yardstick, where: Location, one: Observed, *, grows: bool) ->
             severity = Severity.INFO
             if scaled_ms > limit_ms / 2:
                 severity = Severity.BLOCKER if scaled_ms > limit_ms else Severity.WARNING
-            remedy = "" if severity is Severity.INFO else f" {advice.STALL}"
+            remedy = "" if severity is Severity.INFO else f" {WORK if _works(bench, one) else STALL}"
             at_scale = (
                 f"about {milliseconds(scaled_ms)} at scale {bench.scale:g}" if grows else "whatever the table's size"
             )
@@ -68,6 +71,15 @@ def blocked(bench: Yardstick, where: Location, one: Observed, *, grows: bool) ->
                     "limit_ms": limit_ms,
                 },
             )
+
+
+def _works(bench: Yardstick, one: Observed) -> bool:
+    """Whether the statement rewrote, read or indexed a table that held rows: a finding of its own says so."""
+    rewritten = {rewrite.relation for rewrite in one.rewrites} | set(one.rebuilt.values())
+    for command in one.commands:
+        rewritten |= {rewrite.relation for rewrite in command.rewrites}
+        rewritten |= set(command.indexed.values()) | set(command.read)
+    return any(bench.holds_rows(table) for table in rewritten)
 
 
 def growing(bench: Yardstick, placed: Sequence[Observed]) -> list[bool]:
@@ -91,3 +103,20 @@ def _takes_longer(bench: Yardstick, one: Observed) -> bool:
         return False
     verb = (one.run.sql[:200].split() or [""])[0].upper().rstrip(";")
     return verb not in _CONSTANT_TIME
+
+
+def too_small(bench: Yardstick, findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Say which tables of these findings are too small on the copy to tell anything about time."""
+    small = dict.fromkeys(
+        finding.table
+        for finding in findings
+        if finding.table and finding.table in bench.tables and bench.grown(finding.table) < TELLING_ROWS
+    )
+    if not small:
+        return ()
+    named = [bench.size(table) for table in small if table is not None]
+    left = len(named) - FEW
+    more = f" and {left} more table{'s' * (left > 1)}" if left > 0 else ""
+    are = "is" if len(named) == 1 else "are"
+    said = f"{', '.join(named[:FEW])}{more} {are} too small on the copy to tell how long production would wait"
+    return (f"{said} (scale {bench.scale:g}).",)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytest_dryrun.model.values import Severity
+from pytest_dryrun.rehearsal.judge.remedies.choice import Remedies
 from pytest_dryrun.rehearsal.observe.observation import STOP_READERS
 
 # From this many rows at production's scale on, an effect that grows with the table blocks, whatever the copy's clock
@@ -17,12 +18,13 @@ TELLING_ROWS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """What every rule measures with."""
+    """What every rule measures with, and what it advises."""
 
     tables: Mapping[str, tuple[int, int]]
     scale: float
     max_read_ms: float
     max_write_ms: float
+    remedies: Remedies
 
     def limit_ms(self, mode: str) -> float:
         """Tell how long a lock of this mode may last."""

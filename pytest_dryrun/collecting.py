@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_dryrun.checklist import Checklist, shipped_folder
+from pytest_dryrun.model.decision import LAST_SECTION_BEFORE_APPLY, precedes_apply
 from pytest_dryrun.model.values import CheckSpec
 
 # The parameter that says which target a test runs for.
@@ -72,17 +73,28 @@ def _refuse_shadows(item: pytest.Item) -> None:
 
 
 def order(items: list[pytest.Item], checklists: Mapping[str, Checklist]) -> None:
-    """Put each target's checks into the order of its checklist, whoever shuffled them; other tests come last."""
+    """Put each target's checks into the order of its checklist, whoever shuffled them; other tests come last.
+
+    A check that has to hold before the target is touched comes before that.
+    """
     rank = {name: position for position, name in enumerate(checklists)}
-    places = {
-        (name, spec.slug): (spec.section, spec.position) for name, each in checklists.items() for spec in each.specs
-    }
+    places = {(name, spec.slug): _turn(spec) for name, each in checklists.items() for spec in each.specs}
 
     def place(item: pytest.Item) -> tuple[int, tuple[int, int]]:
         target = target_of(item)
         return rank.get(target, len(rank)), places.get((target, slug_of(item) or ""), _AFTER_EVERYTHING)
 
     items.sort(key=place)
+
+
+def _turn(spec: CheckSpec) -> tuple[int, int]:
+    """Its section and position; what has to hold before the target is touched comes before that, whatever its section.
+
+    Numbers of positions are small, so that such a check comes behind those of its new section.
+    """
+    if precedes_apply(spec) and spec.section > LAST_SECTION_BEFORE_APPLY:
+        return LAST_SECTION_BEFORE_APPLY, 1000 * spec.section + spec.position
+    return spec.section, spec.position
 
 
 def _is(item: pytest.Item, spec: CheckSpec) -> bool:

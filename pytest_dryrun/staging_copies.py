@@ -18,6 +18,8 @@ from pytest_dryrun.postgres import disposable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
+from pytest_dryrun.probes import transactions
+from pytest_dryrun.probes.transactions import LongestTransaction
 from pytest_dryrun.staging_access import StagingAccess, unserved
 from pytest_dryrun.steps import (
     beside,
@@ -69,6 +71,19 @@ class StagingCopies(StagingAccess, ABC):
                 superuser=from_host.first_superuser(self.database().conninfo),
             )
         )
+
+    def longest_transaction(self) -> LongestTransaction:
+        """As configured, else what the target's statistics and its open sessions tell."""
+        configured = super().longest_transaction()
+        if configured.ms:
+            return configured
+        target = self.database().conninfo
+        with connect(target) as connection:
+            found = transactions.open_now(connection)
+        for place in (target, target.database("postgres")):
+            with suppress(TargetUnusable), connect(place) as connection:  # nobody owes us access to `postgres`
+                found = found.or_longer(transactions.longest_statement(connection, target.dbname))
+        return found
 
     @step("Measuring the room for a backup")
     def backup_room(self) -> proof.Room:

@@ -6,7 +6,6 @@ import re
 
 INDEX = "Write instead: CREATE INDEX CONCURRENTLY, alone in a migration of its own."
 DROP_INDEX = "Write instead: DROP INDEX CONCURRENTLY, alone in a migration of its own."
-LOCK_TIMEOUT = "Write before it: SET lock_timeout = '2s'; and run the migration again when it gives up."
 STALL = "Split the migration so that no long work happens between taking this lock and the commit."
 
 

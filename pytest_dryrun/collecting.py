@@ -13,7 +13,7 @@ from pytest_dryrun.model.values import CheckSpec
 
 # The parameter that says which target a test runs for.
 TARGET = "dryrun_target"
-_AFTER_EVERYTHING = (99, 0)
+_AFTER_EVERYTHING = (99, 99, 0)
 
 
 def slug_of(item: pytest.Item) -> str | None:
@@ -78,23 +78,19 @@ def order(items: list[pytest.Item], checklists: Mapping[str, Checklist]) -> None
     A check that has to hold before the target is touched comes before that.
     """
     rank = {name: position for position, name in enumerate(checklists)}
-    places = {(name, spec.slug): _turn(spec) for name, each in checklists.items() for spec in each.specs}
+    places = {(name, spec.slug): turn(spec) for name, each in checklists.items() for spec in each.specs}
 
-    def place(item: pytest.Item) -> tuple[int, tuple[int, int]]:
+    def place(item: pytest.Item) -> tuple[int, tuple[int, int, int]]:
         target = target_of(item)
         return rank.get(target, len(rank)), places.get((target, slug_of(item) or ""), _AFTER_EVERYTHING)
 
     items.sort(key=place)
 
 
-def _turn(spec: CheckSpec) -> tuple[int, int]:
-    """Its section and position; what has to hold before the target is touched comes before that, whatever its section.
-
-    Numbers of positions are small, so that such a check comes behind those of its new section.
-    """
-    if precedes_apply(spec) and spec.section > LAST_SECTION_BEFORE_APPLY:
-        return LAST_SECTION_BEFORE_APPLY, 1000 * spec.section + spec.position
-    return spec.section, spec.position
+def turn(spec: CheckSpec) -> tuple[int, int, int]:
+    """When a check comes: with its section, and behind section 4 at the latest where it precedes the deployment."""
+    last = LAST_SECTION_BEFORE_APPLY if precedes_apply(spec) else spec.section
+    return min(spec.section, last), spec.section, spec.position
 
 
 def _is(item: pytest.Item, spec: CheckSpec) -> bool:

@@ -84,6 +84,16 @@ def test_how_long_is_arithmetic(
     assert ([] if expected is None else [expected]) == [(each.severity, each.evidence.get("ms")) for each in told]
 
 
+def test_a_transaction_that_was_seen_is_no_bound() -> None:
+    """A long one is enough to know that others wait too long; a short one says nothing of those nobody saw."""
+    one = Queuer(Location("m", 3, "ALTER TABLE t ADD a int"), {USER: AX}, 0, 1000)
+    seen = LongestTransaction(3, "seen", known=False)
+    assert [Severity.WARNING] == [each.severity for each in judged(one, seen)]
+    assert [Severity.BLOCKER] == [each.severity for each in judged(one, LongestTransaction(3000, "seen", known=False))]
+    assert [] == judged(one, LongestTransaction(2, "counted").or_longer(seen))
+    assert [Severity.WARNING] == [each.severity for each in judged(one, UNKNOWN.or_longer(seen))]
+
+
 def test_what_is_told_of_a_queue() -> None:
     """Place, lock, who waits and how long, what was seen on the copy, and the remedy."""
     one = Queuer(Location("m", 3, "ALTER TABLE t ADD a int"), {USER: AX}, 0, 1000)

@@ -100,6 +100,15 @@ def test_a_transaction_that_only_inserted_keeps_nobody_waiting() -> None:
     assert [(RowLock(USER, 7, 7000.0, confirmed=True),)] == [one.row_locks for one in seen]
 
 
+def test_rows_that_nobody_was_seen_to_lock_are_not_lost() -> None:
+    """Where no statement was seen at that time, as of a tool that nobody steps, they get an entry of their own."""
+    waits = [RowWait(USER, 1, 3, confirmed=True, rows=9), RowWait(USER, 4, 5)]
+    (one,) = attribute_rows([], waits)
+    assert (RowLock(USER, 9, 2000.0, confirmed=True),) == one.row_locks
+    (found,) = verdict(one).stalls
+    assert ("rows-locked", Severity.BLOCKER, None) == (found.rule, found.severity, found.migration)
+
+
 def test_a_run_of_statements_counts_the_longest_of_its_transactions() -> None:
     """How many transactions a run was is not known, so its rows are not added up."""
     run = ran(0, 9, changed_rows={USER: 9_000}, lines=(1, 2, 3))

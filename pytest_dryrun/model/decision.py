@@ -105,7 +105,9 @@ def _criterion(
         met = None
         reasons = [_nothing_passed(specs, outcomes)]
     if key in excused:
-        reasons = [f"Not required: {excused[key]}", *reasons]
+        red = [f"{spec.number} {spec.slug}" for spec in against if outcomes[spec.slug] in _FAILS]
+        besides = f"; what {', '.join(red)} found blocks neither the deployment nor the decision" if red else ""
+        reasons = [f"Not required: {excused[key]}{besides}", *reasons]
     return Criterion(key, title, key not in excused, met, tuple(reasons), tuple(spec.slug for spec in specs))
 
 

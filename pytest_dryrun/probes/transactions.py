@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -19,22 +19,30 @@ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <
 """
 
 
+_SEEN = "a transaction that was open while the run went on"
+
+
 @dataclass(frozen=True, slots=True)
 class LongestTransaction:
-    """How long a transaction may last, in milliseconds, and how that is known; 0 where nobody knows."""
+    """How long a transaction may last, in milliseconds, and how that is known; 0 where nobody knows.
+
+    Where it is not `known`, one was seen that lasted so long, and others may last longer.
+    """
 
     ms: float = 0.0
     source: str = ""
+    known: bool = True
 
     def or_longer(self, other: LongestTransaction) -> LongestTransaction:
-        """The longer of the two."""
-        return other if other.ms > self.ms else self
+        """The longer of the two; it is known where either is."""
+        longer = other if other.ms > self.ms else self
+        return replace(longer, known=any(one.known and one.ms > 0 for one in (self, other)))
 
 
 def open_now(connection: Connection) -> LongestTransaction:
     """The oldest transaction that others have open in this database at the moment."""
     row = connection.execute(_OPEN, (APPLICATION_NAME,)).fetchone()
-    return LongestTransaction(float(row[0]) if row else 0.0, "a transaction that was open while the run went on")
+    return LongestTransaction(float(row[0]) if row else 0.0, _SEEN, known=False)
 
 
 def longest_statement(connection: Connection, database: str) -> LongestTransaction:

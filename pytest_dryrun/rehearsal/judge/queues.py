@@ -99,12 +99,11 @@ def lock_queue(
         seen = shown.get(one.place)
         if seen is not None and not seen.reason and not seen.waited:
             continue
-        if not longest.ms:
-            yield _finding(one, seen, longest, None, way)
-            continue
         wait_ms = min(longest.ms, one.lock_timeout_ms or math.inf)
         if wait_ms > one.limit_ms:
             yield _finding(one, seen, longest, wait_ms, way)
+        elif not (longest.known and longest.ms):
+            yield _finding(one, seen, longest, None, way)
 
 
 def _finding(

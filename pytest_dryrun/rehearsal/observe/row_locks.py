@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from pytest_dryrun.model.values import StatementRun
 from pytest_dryrun.rehearsal.observe.observation import Observed, RowLock, RowWait, strength
 
 _LOCKS_ROWS = strength("RowShareLock")
@@ -17,9 +18,11 @@ def attribute_rows(observed: Sequence[Observed], waits: Iterable[RowWait]) -> tu
     A transaction that only inserted rows keeps nobody waiting who does not insert an equal key: it is left out.
     """
     found: dict[int, dict[str, RowLock]] = {}
+    lost: list[Observed] = []
     for wait in waits:
         positions = _transaction(observed, wait)
         if not positions:
+            lost += _unseen(wait)
             continue
         rows = max(wait.rows, sum(_changed(observed[position], wait.table) for position in positions))
         if not rows and not wait.confirmed:
@@ -28,10 +31,20 @@ def attribute_rows(observed: Sequence[Observed], waits: Iterable[RowWait]) -> tu
         own = found.setdefault(positions[0], {})
         if lock.ms > own.get(wait.table, RowLock(wait.table, 0, 0.0, confirmed=False)).ms:
             own[wait.table] = lock
-    return tuple(
+    given = (
         replace(one, row_locks=tuple(found[position].values())) if position in found else one
         for position, one in enumerate(observed)
     )
+    return (*given, *lost)
+
+
+def _unseen(wait: RowWait) -> list[Observed]:
+    """An entry of its own for rows that were locked while no statement was seen."""
+    if not wait.confirmed:
+        return []
+    run = StatementRun("", 0, "(no statement was seen at that time)", 0.0)
+    lock = RowLock(wait.table, wait.rows, (wait.ended_s - wait.started_s) * 1000, confirmed=True)
+    return [Observed(run, "", "unseen", wait.started_s, wait.ended_s, row_locks=(lock,))]
 
 
 def _lock(statements: Sequence[Observed], wait: RowWait, rows: int) -> RowLock:

@@ -75,15 +75,7 @@ class StagingCopies(StagingAccess, ABC):
     def longest_transaction(self) -> LongestTransaction:
         """As configured, else what the target's statistics and its open sessions tell."""
         configured = super().longest_transaction()
-        if configured.ms:
-            return configured
-        target = self.database().conninfo
-        with connect(target) as connection:
-            found = transactions.open_now(connection)
-        for place in (target, target.database("postgres")):
-            with suppress(TargetUnusable), connect(place) as connection:  # nobody owes us access to `postgres`
-                found = found.or_longer(transactions.longest_statement(connection, target.dbname))
-        return found
+        return configured if configured.ms else transactions.of_server(self.database().conninfo)
 
     @step("Measuring the room for a backup")
     def backup_room(self) -> proof.Room:

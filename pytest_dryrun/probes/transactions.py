@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 
-from pytest_dryrun.postgres.connection import APPLICATION_NAME
+from pytest_dryrun.model.errors import TargetUnusable
+from pytest_dryrun.postgres.connection import APPLICATION_NAME, Conninfo, connect
 from pytest_dryrun.probes import statement_statistics as statistics
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -37,6 +39,16 @@ class LongestTransaction:
         """The longer of the two; it is known where either is."""
         longer = other if other.ms > self.ms else self
         return replace(longer, known=any(one.known and one.ms > 0 for one in (self, other)))
+
+
+def of_server(target: Conninfo) -> LongestTransaction:
+    """What a server tells of the transactions of one database; the view may be there or in `postgres`."""
+    with connect(target) as connection:
+        found = open_now(connection)
+    for place in (target, target.database("postgres")):
+        with suppress(TargetUnusable), connect(place) as connection:  # nobody owes us access to `postgres`
+            found = found.or_longer(longest_statement(connection, target.dbname))
+    return found
 
 
 def open_now(connection: Connection) -> LongestTransaction:

@@ -34,7 +34,9 @@ def template(database: Conninfo) -> Conninfo:
         session.execute("CREATE TABLE pier (id int PRIMARY KEY, length int)")
         session.execute("CREATE TABLE crane (id int PRIMARY KEY, pier int)")
         session.execute("INSERT INTO pier SELECT g, g FROM generate_series(1, 500) g")
-        session.execute("INSERT INTO crane SELECT g, g FROM generate_series(1, 500) g; ANALYZE")
+        session.execute("INSERT INTO crane SELECT g, g FROM generate_series(1, 500) g")
+        session.execute("CREATE MATERIALIZED VIEW load AS SELECT g AS pier FROM generate_series(1, 9) g")
+        session.execute("CREATE UNIQUE INDEX ON load (pier); ANALYZE")
     return database
 
 
@@ -134,6 +136,31 @@ def test_a_statement_that_does_not_wait_makes_nobody_queue(
     """NOWAIT fails at once where the table is in use."""
     done = both(postgres, template, name, tmp_path, "BEGIN;\nLOCK TABLE pier IN ACCESS EXCLUSIVE MODE NOWAIT;\nCOMMIT;")
     assert {("001_pending.sql", 2): Queue()} == done.shown
+
+
+def test_nobody_writes_a_materialized_view(postgres: Conninfo, template: Conninfo, name: str, tmp_path: Path) -> None:
+    """REFRESH CONCURRENTLY waits for writers alone, and there are none."""
+    done = both(postgres, template, name, tmp_path, "REFRESH MATERIALIZED VIEW CONCURRENTLY load")
+    assert [Queue()] == list(done.shown.values())
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        pytest.param("PERFORM 1 / 0", "division by zero", id="fails before it waits"),
+        pytest.param("PERFORM pg_sleep(60)", "had not come to wait", id="takes too long before it waits"),
+    ],
+)
+def test_a_statement_that_does_not_come_to_wait_shows_nothing(
+    postgres: Conninfo, template: Conninfo, name: str, tmp_path: Path, script: str, reason: str
+) -> None:
+    """It is told from its lock, as if there had been no second pass."""
+    (tmp_path / "001_pending.sql").write_text(f"DO $$ BEGIN {script}; DROP TABLE pier; END $$", encoding="utf-8")
+    found = (Queuer(Location("001_pending.sql", 1, ""), {PIER: AX}, 0, 1000),)
+    done = second_pass(postgres, template, name, SqlFolder(tmp_path), found, login=None, free_bytes=lambda: PLENTY)
+    (queue,) = done.shown.values()
+    assert not queue.waited
+    assert reason in queue.reason
 
 
 def test_the_pass_is_short_whatever_the_migration_does(

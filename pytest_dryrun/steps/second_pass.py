@@ -16,6 +16,9 @@ from pytest_dryrun.rehearsal.observe.queueing import AllShown, Place, Queue, Que
 
 # What was not shown by then is told from the locks of the first pass.
 LIMIT_S = 5.0
+# By then nothing is held any more, so that a statement that is cut off at the limit counts as not shown.
+_RESERVE_S = 1.0
+_LOCK_NOT_AVAILABLE = "55P03"
 # A copy and what its migration adds.
 _ROOM = 1.5
 
@@ -54,11 +57,25 @@ def second_pass(
     copy = databases.copy(admin, template.dbname, name)
     try:
         applying = login.database(name) if login else copy
-        watch = QueueWatch(copy, statements, deadline_s=time.monotonic() + LIMIT_S)
-        # The first pass has told how the migrations end; what this one does not come to is not shown.
-        with suppress(AllShown, MigrationFailed), watch:
-            migrations.deploy(applying, timeout_s=LIMIT_S, observer=watch)
-        shown = dict(watch.shown)
+        watch = QueueWatch(copy, statements, deadline_s=time.monotonic() + LIMIT_S - _RESERVE_S)
+        failure: MigrationFailed | None = None
+        try:
+            with suppress(AllShown), watch:
+                migrations.deploy(applying, timeout_s=LIMIT_S, observer=watch)
+        except MigrationFailed as error:  # the first pass has told how the migrations end
+            failure = error
+        shown = _shown(watch.shown, failure)
     finally:
         databases.drop(admin, name)
     return SecondPass(shown, (time.monotonic() - began) * 1000)
+
+
+def _shown(shown: Mapping[Place, Queue], failure: MigrationFailed | None) -> dict[Place, Queue]:
+    """What came of each statement; one that failed before it came to wait shows nothing, unless it would not wait."""
+    found = dict(shown)
+    if failure is None or failure.sqlstate == _LOCK_NOT_AVAILABLE:
+        return found
+    place = (failure.migration, failure.line or 0)
+    if place in found and not found[place].waited:
+        found[place] = Queue(reason=found[place].reason or failure.what)
+    return found

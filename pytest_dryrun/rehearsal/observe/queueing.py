@@ -35,6 +35,8 @@ _QUEUED_WITHIN_S = 0.5
 _HOLDER_S = 0.2
 _READ = sql.SQL("SELECT 1 FROM {} LIMIT 0")
 _WRITE = sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE")
+# A materialized view has no writers.
+_NO_TABLE = "SELECT relkind = 'm' FROM pg_class WHERE oid = to_regclass(%s)"
 _BLOCKED_BY = "SELECT %s = ANY (pg_blocking_pids(%s))"
 _WANTS = """
 SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
@@ -137,7 +139,8 @@ class QueueWatch:
             self._holder.execute("BEGIN")
             self._holder.execute(f"SET LOCAL lock_timeout = {int(_HOLDER_S * 1000)}".encode())
             for table, mode in locks.items():
-                self._holder.execute((_READ if mode in STOP_READERS else _WRITE).format(identifier(table)))
+                reads = mode in STOP_READERS or self._holder.execute(_NO_TABLE, (table,)).fetchone() == (True,)
+                self._holder.execute((_READ if reads else _WRITE).format(identifier(table)))
         except psycopg.Error as error:
             self._holder.rollback()
             return f"its tables could not be held open: {str(error).splitlines()[0]}"
@@ -157,10 +160,10 @@ class QueueWatch:
 
     def _queue(self, locks: Locks, migrating: int) -> Queue:
         while not self._blocked(migrating, self._holder.info.backend_pid):
-            if self._ended.wait(_POLL_S):
-                return Queue()
             if time.monotonic() > self._deadline_s:
                 return Queue(reason="it had not come to wait when the time for the second pass was over")
+            if self._ended.wait(_POLL_S):
+                return Queue()
         wanted = self._control.execute(_WANTS, (migrating,)).fetchone()
         table = wanted[0] if wanted and wanted[0] in locks else next(iter(locks))
         questions = {"readers": _READ, "writers": _WRITE}

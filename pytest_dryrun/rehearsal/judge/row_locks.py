@@ -69,12 +69,12 @@ def _judge(bench: Yardstick, one: Observed, lock: RowLock, *, later: bool) -> It
 def _factor(bench: Yardstick, one: Observed, lock: RowLock) -> float:
     """How much longer it takes at scale: as much as there are more rows, and a LIMIT that was reached allows no more.
 
-    Rows that nobody counted are taken to be all of them.
+    Rows that nobody counted are taken to be all of them, or as many as a LIMIT allows: a batch may be too short.
     """
     caps = [int(number.replace("_", "")) for number in _LIMIT.findall(one.run.sql)]
-    cap = next((number for number in sorted(caps) if number >= lock.rows > 0), 0)
+    cap = next((number for number in sorted(caps) if number >= lock.rows), 0)
     if cap:
-        return min(bench.scale, cap / lock.rows) if bench.scale > 1 else 1.0
+        return min(bench.scale, cap / (lock.rows or cap)) if bench.scale > 1 else 1.0
     if not lock.rows or reads_all(bench, lock.table, lock.rows):
         return bench.scale
     return 1.0

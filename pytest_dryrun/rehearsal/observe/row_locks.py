@@ -54,17 +54,23 @@ def _lock(statements: Sequence[Observed], wait: RowWait, rows: int) -> RowLock:
 
 
 def _transaction(observed: Sequence[Observed], wait: RowWait) -> list[int]:
-    """The statements of the transaction that has these rows: the first one that touched them, and what follows it."""
+    """The statements of the transaction that has these rows: the first one that touched them, and what follows it.
+
+    A wait is seen a little late, so a statement's time lasts until the next one begins.
+    """
+    ends = [*(one.started_s for one in observed[1:]), float("inf")]
     overlapping = [
         position
         for position, one in enumerate(observed)
-        if one.started_s < wait.ended_s and one.ended_s > wait.started_s
+        if one.started_s < wait.ended_s and max(one.ended_s, ends[position]) > wait.started_s
     ]
-    touching = [p for p in overlapping if _changed(observed[p], wait.table)] or [
-        p for p in overlapping if _may_lock(observed[p], wait.table)
-    ]
-    first = touching[:1] or overlapping[:1]
-    return [p for p in touching if observed[p].transaction == observed[first[0]].transaction] if touching else first
+    transactions = {observed[position].transaction for position in overlapping}
+    own = [p for p, one in enumerate(observed) if one.transaction in transactions and one.started_s < wait.ended_s]
+    touching = [p for p in own if _changed(observed[p], wait.table)]
+    touching = touching or [p for p in own if _may_lock(observed[p], wait.table)]
+    if not touching:
+        return overlapping[:1]
+    return [p for p in touching if observed[p].transaction == observed[touching[0]].transaction]
 
 
 def _may_lock(one: Observed, table: str) -> bool:

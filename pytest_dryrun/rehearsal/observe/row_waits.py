@@ -29,8 +29,6 @@ _INTERVAL_S = 0.01
 _SEARCH_S = 0.1
 # A search that found nothing took one part of the time, the pause behind it takes so many.
 _PAUSE = 10
-# Rows are counted once they have been locked for so long, and again whenever that has doubled.
-_COUNTED_AFTER_S = 0.1
 
 _TABLES = """
 SELECT c.oid::int8, format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -139,7 +137,7 @@ class RowProbes:
             one = self._writing.setdefault((oid, xid), _Writing(self._tables[oid], xid, now))
             if not one.confirmed and now >= one.ask_s:
                 _ask(writer, one)
-            elif one.confirmed and now >= max(one.count_s, one.started_s + _COUNTED_AFTER_S):
+            if one.confirmed and now >= one.count_s:
                 _count(writer, one)
 
 
@@ -160,6 +158,7 @@ def _ask(writer: psycopg.Connection[Any], one: _Writing) -> None:
 
 
 def _count(writer: psycopg.Connection[Any], one: _Writing) -> None:
+    """Count the locked rows, and again whenever the time that they are locked has doubled."""
     began = time.monotonic()
     try:
         row = writer.execute(_statement(_COUNT, one)).fetchone()

@@ -13,9 +13,10 @@ import idle
 import labelled
 import over_ssh
 import runbook
+import watched
 from figures import Figure, machine, show, write
 
-PARTS = ("fingerprint", "checklist", "idle", "ssh", "labelled")
+PARTS = ("fingerprint", "checklist", "watched", "idle", "ssh", "labelled")
 
 
 def main() -> None:
@@ -54,6 +55,8 @@ def _measure(folder: Path, parts: tuple[str, ...] | list[str], *, quick: bool, p
         yield from fingerprints.measure(folder, rows=20_000 if quick else 3_000_000, peers=peers)
     if "checklist" in parts:
         yield from runbook.measure(folder, scale=0.01 if quick else 1.0, rounds=1 if quick else 2)
+    if "watched" in parts:
+        yield from watched.measure(folder, rows=20_000 if quick else 1_000_000, rounds=1 if quick else 3)
     if "ssh" in parts and over_ssh.STAND.joinpath("known_hosts").exists():
         yield from over_ssh.measure(folder, scale=0.01 if quick else 1.0, rounds=1 if quick else 2)
     elif "ssh" in parts:

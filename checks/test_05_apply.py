@@ -7,8 +7,8 @@ from pytest_dryrun import check
 def test_migrations_applied(applied, status, target, record):
     """Every pending migration is applied to the target.
 
-    Tried only when every blocking check of sections 1 to 4 passed in this very run, and the way back of section 8 was
-    walked on the copy.
+    Tried only when every blocking check of sections 1 to 4 and `stalls` passed in this very run, each where its
+    criterion is required, and the way back of section 8 was walked on the copy.
 
     When it is red: the report shows what the target was left with; roll back from the backup above.
     """

@@ -56,13 +56,17 @@ def test_slow_queries(target, top_statements, record):
 def test_stalls(target, rehearsal, record):
     """While the migration ran on the copy, no reader and no writer waited longer than the limit.
 
-    Measured by sessions that kept asking for the tables the migration touches; `scale` says how much bigger
-    production is.
+    Measured by sessions that kept asking for the tables and rows that the migration touches; `scale` says how much
+    bigger production is. In a second pass a transaction that was left open shows who would queue behind a statement
+    without a `lock_timeout`. The target is not touched before this holds.
 
     When it is red: production would have stood still for as long as the finding says.
     """
     record.fact("Longest read stall", round(rehearsal.longest_read_ms, 1), "ms")
     record.fact("Longest write stall", round(rehearsal.longest_write_ms, 1), "ms")
+    record.fact("Longest row lock", round(rehearsal.longest_row_lock_ms, 1), "ms")
+    record.fact("Watched first pass", round(rehearsal.duration_ms, 1), "ms")
+    record.fact("Second pass", round(rehearsal.second_pass_ms, 1), "ms")
     record.fact("Scale", target.performance.scale)
     record.judge(rehearsal.stalls)
     rehearsal.hold()

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from pytest_dryrun.checklist import Checklist, shipped_folder
+from pytest_dryrun.model.decision import LAST_SECTION_BEFORE_APPLY, precedes_apply
 from pytest_dryrun.model.values import CheckSpec
 
 # The parameter that says which target a test runs for.
 TARGET = "dryrun_target"
-_AFTER_EVERYTHING = (99, 0)
+_AFTER_EVERYTHING = (99, 99, 0)
 
 
 def slug_of(item: pytest.Item) -> str | None:
@@ -72,17 +73,24 @@ def _refuse_shadows(item: pytest.Item) -> None:
 
 
 def order(items: list[pytest.Item], checklists: Mapping[str, Checklist]) -> None:
-    """Put each target's checks into the order of its checklist, whoever shuffled them; other tests come last."""
-    rank = {name: position for position, name in enumerate(checklists)}
-    places = {
-        (name, spec.slug): (spec.section, spec.position) for name, each in checklists.items() for spec in each.specs
-    }
+    """Put each target's checks into the order of its checklist, whoever shuffled them; other tests come last.
 
-    def place(item: pytest.Item) -> tuple[int, tuple[int, int]]:
+    A check that has to hold before the target is touched comes before that.
+    """
+    rank = {name: position for position, name in enumerate(checklists)}
+    places = {(name, spec.slug): turn(spec) for name, each in checklists.items() for spec in each.specs}
+
+    def place(item: pytest.Item) -> tuple[int, tuple[int, int, int]]:
         target = target_of(item)
         return rank.get(target, len(rank)), places.get((target, slug_of(item) or ""), _AFTER_EVERYTHING)
 
     items.sort(key=place)
+
+
+def turn(spec: CheckSpec) -> tuple[int, int, int]:
+    """When a check comes: with its section, and behind section 4 at the latest where it precedes the deployment."""
+    last = LAST_SECTION_BEFORE_APPLY if precedes_apply(spec) else spec.section
+    return min(spec.section, last), spec.section, spec.position
 
 
 def _is(item: pytest.Item, spec: CheckSpec) -> bool:

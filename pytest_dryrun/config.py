@@ -58,6 +58,7 @@ Size = Annotated[str, AfterValidator(_size)]
 PathText = Annotated[str, AfterValidator(_path)]
 HttpPath = Annotated[str, AfterValidator(_http_path)]
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 Provider = Literal["auto", "container", "binaries", "embedded"]
 
 
@@ -195,10 +196,14 @@ class Performance(Table):
 
 
 class Stalls(Table):
-    """`[targets.NAME.stalls]`: the longest time a migration may keep others waiting, at `scale`."""
+    """`[targets.NAME.stalls]`: the longest time a migration may keep others waiting, at `scale`.
+
+    `longest_transaction_ms` is how long a transaction of the application may last; 0 where that is not known.
+    """
 
     max_read_ms: Positive = 1000
     max_write_ms: Positive = 1000
+    longest_transaction_ms: NotNegative = 0
 
 
 class P0(Table):

@@ -154,7 +154,7 @@ def rehearsed(rehearsal: rehearsal_step.Rehearsal, dryrun: DryRun) -> rehearsal_
 
 @pytest.fixture(scope="session")
 def applied(dryrun: DryRun) -> application.Applied:
-    """The pending migrations applied to the target; blocked unless sections 1 to 4 hold."""
+    """The pending migrations applied to the target; blocked unless sections 1 to 4 and `stalls` hold."""
     return dryrun.applied()
 
 

@@ -16,6 +16,7 @@ from pytest_dryrun.model.errors import Blocked, DryRunError
 from pytest_dryrun.model.scripts import Migration
 from pytest_dryrun.model.values import CheckRecord, CheckSpec, Outcome, Severity
 from pytest_dryrun.postgres import databases, roles
+from pytest_dryrun.probes.transactions import LongestTransaction
 from pytest_dryrun.report import document
 from pytest_dryrun.steps import application, proof
 from pytest_dryrun.steps import target as names
@@ -105,10 +106,17 @@ class DryRun(Survey, ABC):
                 redact=self.redactor.text,
                 native=self.native(),
                 good=self.copy_name(names.GOOD),
+                queue=self.copy_name(names.QUEUE),
+                free_bytes=self.server().free_bytes,
+                longest_transaction=self.longest_transaction,
             )
         self.publish(statements=done.statements, tables=done.tables, schema_diff=done.diff_sql)
         self.note(*done.notes)
         return done
+
+    def longest_transaction(self) -> LongestTransaction:
+        """How long a transaction of the application may last: as configured, else unknown."""
+        return LongestTransaction(self.target.stalls.longest_transaction_ms, "[stalls] longest_transaction_ms")
 
     @contextmanager
     def _roles_watched(self) -> Iterator[roles.Roles]:
@@ -161,7 +169,7 @@ class DryRun(Survey, ABC):
 
     @step("Applying the pending migrations to the target")
     def applied(self) -> application.Applied:
-        """The deployment; nothing is touched unless every blocking check of sections 1 to 4 holds in this very run.
+        """The deployment; nothing is touched unless the gate holds in this very run: sections 1 to 4, and `stalls`.
 
         Nor unless the way back was walked: what section 8 tells of the copy is found out before the target changes.
         """
@@ -210,8 +218,8 @@ class DryRun(Survey, ABC):
         return ()
 
     def hold_gate(self) -> None:
-        """Raise Blocked unless sections 1 to 4 hold."""
-        against = gate(self.specs, self.records)
+        """Raise Blocked unless sections 1 to 4 and `stalls` hold, each where its criterion is required."""
+        against = gate(self.specs, self.records, not_required=self.loaded.not_required)
         if against:
             words = [f"{spec.number} {spec.slug} ({self._outcome(spec)})" for spec in against]
             raise Blocked("the target was not touched", tuple(spec.slug for spec in against), ", ".join(words))

@@ -18,6 +18,8 @@ from pytest_dryrun.postgres import disposable, outside
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import Disposable
 from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
+from pytest_dryrun.probes import transactions
+from pytest_dryrun.probes.transactions import LongestTransaction
 from pytest_dryrun.staging_access import StagingAccess, unserved
 from pytest_dryrun.steps import (
     beside,
@@ -69,6 +71,11 @@ class StagingCopies(StagingAccess, ABC):
                 superuser=from_host.first_superuser(self.database().conninfo),
             )
         )
+
+    def longest_transaction(self) -> LongestTransaction:
+        """As configured, else what the target's statistics and its open sessions tell."""
+        configured = super().longest_transaction()
+        return configured if configured.ms else transactions.of_server(self.database().conninfo)
 
     @step("Measuring the room for a backup")
     def backup_room(self) -> proof.Room:

@@ -50,7 +50,7 @@ SEED = """
 INSERT INTO customer SELECT i, 'customer ' || i, 'c' || i || '@example.com' FROM generate_series(1, 500) i;
 INSERT INTO "order" SELECT i, 1 + i % 500, i * 1.25 FROM generate_series(1, 2000) i;
 """
-SAFE = "SET lock_timeout = '2s';\nALTER TABLE customer ADD COLUMN country text NOT NULL DEFAULT 'SE';\n"
+SAFE = "SET lock_timeout = '1s';\nALTER TABLE customer ADD COLUMN country text NOT NULL DEFAULT 'SE';\n"
 
 
 def write(

@@ -23,6 +23,8 @@ FIGURES = {
     "checklist / runbook by hand",
     "pytest start with / without the plugin",
     "pytest start with all of it / pytest alone",
+    "watched first pass / plain deploy",
+    "watched first pass / plain deploy, parallel index builds",
 }
 
 
@@ -53,7 +55,7 @@ def hold(folder: Path, parts: list[str], figures: set[str]) -> dict[str, Any]:
 @pytest.mark.usefixtures("postgres")  # skipped by name where this machine has no server programs
 def test_a_quick_run_writes_every_figure_with_its_bound_and_both_durations(tmp_path):
     """Each figure has a ratio, a bound or none, whether it is met, the milliseconds of both sides, and every sample."""
-    hold(tmp_path, ["fingerprint", "checklist", "idle"], FIGURES)
+    hold(tmp_path, ["fingerprint", "checklist", "watched", "idle"], FIGURES)
 
 
 @pytest.mark.usefixtures("postgres")

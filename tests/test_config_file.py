@@ -70,6 +70,7 @@ def test_defaults_are_those_of_the_documentation(tmp_path):
     assert target.performance.p95_ms == 500
     assert target.performance.samples == 200
     assert (1000, 1000) == (target.stalls.max_read_ms, target.stalls.max_write_ms)
+    assert 0 == target.stalls.longest_transaction_ms
 
 
 def test_every_mistake_is_told_at_once_with_its_key(tmp_path):

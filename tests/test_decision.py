@@ -172,6 +172,37 @@ def test_the_gate_names_what_does_not_hold_before_applying():
     assert ["missing", "red"] == [item.slug for item in gate(specs, records)]
 
 
+def test_the_gate_asks_for_stalls_though_it_stands_in_section_9():
+    """What the copy showed of waiting is known before the target is touched, so it keeps it from being touched."""
+    specs = [spec("stalls", "no-stalls", section=9), spec("memory", "no-p0", section=9)]
+    assert ["stalls"] == [item.slug for item in gate(specs, {})]
+    assert () == gate(specs, {"stalls": CheckRecord("stalls", Outcome.PASSED)})
+
+
+def test_the_gate_asks_only_for_what_is_required():
+    """A criterion that the configuration drops keeps nothing from being deployed; those that guard data cannot be."""
+    specs = [
+        spec("stalls", "no-stalls", section=9),
+        spec("safe-defaults", "no-stalls", section=4),
+        spec("running", "no-data-loss", section=4, position=2),
+    ]
+    dropped = {"no-stalls": "a maintenance window", "no-data-loss": "we know better"}
+    assert ["running"] == [item.slug for item in gate(specs, {}, not_required=dropped)]
+
+
+def test_what_an_excused_criterion_found_is_named():
+    """Whoever signs reads which checks were red all the same."""
+    specs = [spec("stalls", "no-stalls", section=9), *one_per_criterion()]
+    records = {**all_passed(specs), "stalls": CheckRecord("stalls", Outcome.FAILED, "too long")}
+    decision = decide(specs, records, not_required={"no-stalls": "a maintenance window"})
+    row = next(row for row in decision.criteria if row.id == "no-stalls")
+    assert decision.go
+    assert (
+        "Not required: a maintenance window; what 9.1 stalls found blocks neither the deployment nor the decision"
+        == row.reasons[0]
+    )
+
+
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_holding_is_passed_waived_or_not_applicable(outcome):
     """The three outcomes that let a run go on."""

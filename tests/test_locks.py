@@ -66,12 +66,10 @@ def observed(sql: str, *commands: Command, **facts: object) -> Observed:
     return replace(base, **facts)
 
 
-def verdict(
-    *observations: Observed, scale: float = 1.0, migrations: tuple[Migration, ...] = (), **more: object
-) -> LockVerdict:
+def verdict(*observations: Observed, scale: float = 1.0, migrations: tuple[Migration, ...] = ()) -> LockVerdict:
     """Judge with limits of one second."""
     limits = {"scale": scale, "max_read_ms": 1000, "max_write_ms": 1000}
-    return judge(observations, migrations, TABLES, **limits, remedies=REMEDIES, **more)
+    return judge(observations, migrations, TABLES, **limits, remedies=REMEDIES)
 
 
 def migration(*statements: str) -> Migration:
@@ -187,37 +185,6 @@ def test_dropped_index_is_a_warning_however_large_its_table() -> None:
     assert [Severity.BLOCKER] == [f.severity for f in verdict(observed("DROP INDEX i", slow)).indexes]
 
 
-@pytest.mark.parametrize(
-    ("mode", "timeout_ms", "existed", "rules"),
-    [
-        pytest.param(AX, 0, True, ["lock-queue"], id="no timeout"),
-        pytest.param(AX, 2000, True, [], id="with timeout"),
-        pytest.param(AX, 0, False, [], id="new table"),
-        pytest.param("ShareUpdateExclusiveLock", 0, True, [], id="mild lock"),
-    ],
-)
-def test_lock_queue(mode: str, timeout_ms: int, *, existed: bool, rules: list[str]) -> None:
-    """A hard lock on an existing table without lock_timeout is a warning, or a blocker where that is asked for."""
-    table = USER if existed else "public.created_just_now"
-    one = observed(
-        "ALTER TABLE t ADD a int",
-        command("ALTER TABLE", locks=(held(table, mode, existed=existed),), lock_timeout_ms=timeout_ms),
-    )
-    assert rules == [found.rule for found in verdict(one).safe_defaults]
-    assert {Severity.BLOCKER} >= {found.severity for found in verdict(one, lock_queue=Severity.BLOCKER).safe_defaults}
-
-
-def test_unknown_lock_timeout_is_read_from_the_file() -> None:
-    """Where nobody could tell the value, a SET earlier in the file counts, and none at all does not."""
-    one = observed("TRUNCATE t", acquired=(held(USER, AX),), lock_timeout_ms=None)
-    assert ["lock-queue"] == [
-        f.rule for f in verdict(one, migrations=(migration("SELECT 1", "SELECT 1"),)).safe_defaults
-    ]
-    assert [] == [
-        f.rule for f in verdict(one, migrations=(migration("SET lock_timeout = '1s'", "SELECT 1"),)).safe_defaults
-    ]
-
-
 def test_statement_nothing_was_seen_of_is_judged_by_its_words() -> None:
     """A statement behind a failure, or without a recorder, is still not taken for harmless."""
     pending = migration(
@@ -225,11 +192,9 @@ def test_statement_nothing_was_seen_of_is_judged_by_its_words() -> None:
     )
     result = verdict(migrations=(pending,))
     assert [("index-blocks-writes", Severity.WARNING)] == [(f.rule, f.severity) for f in result.indexes]
-    assert [
-        ("lock-queue", Severity.WARNING),
-        ("scanned-under-lock", Severity.BLOCKER), ("lock-queue", Severity.WARNING),
-        ("table-rewritten", Severity.BLOCKER), ("lock-queue", Severity.WARNING),
-    ] == [(f.rule, f.severity) for f in result.safe_defaults]  # fmt: skip
+    assert [("scanned-under-lock", Severity.BLOCKER), ("table-rewritten", Severity.BLOCKER)] == [
+        (f.rule, f.severity) for f in result.safe_defaults
+    ]
     assert "It was not measured" in result.indexes[0].message
 
 

@@ -137,6 +137,29 @@ def test_a_failure_stops_both(database: Conninfo, project: Path) -> None:
     assert ("20250102000000_b",) == migrations.deploy(database, timeout_s=30).applied
 
 
+def test_the_remedies_of_a_queue(database: Conninfo, project: Path) -> None:
+    """The URL's options end the wait; Prisma then refuses to go on (P3009), until `resolve` and one more deploy."""
+    assert 0 == cli(project, database, "migrate", "deploy").returncode
+    name = "20250103000000_c"
+    script = project / "prisma" / "migrations" / name / "migration.sql"
+    script.parent.mkdir()
+    script.write_text("ALTER TABLE a ADD c text;")
+    patient = Conninfo(
+        database.host, database.port, database.user, database.dbname, database.password,
+        (*database.options, ("options", "-c lock_timeout=300ms")),
+    )  # fmt: skip
+    assert "options=-c%20lock_timeout%3D300ms" in patient.url()
+    with psycopg.connect(**database.parameters()) as reader:
+        reader.execute("SELECT FROM a")
+        ran = cli(project, patient, "migrate", "deploy")
+        assert "canceling statement due to lock timeout" in ran.stdout + ran.stderr
+    assert "P3009" in cli(project, patient, "migrate", "deploy").stderr
+    ran = cli(project, patient, "migrate", "resolve", "--rolled-back", name)
+    assert 0 == ran.returncode, ran.stdout + ran.stderr
+    ran = cli(project, patient, "migrate", "deploy")
+    assert 0 == ran.returncode, ran.stdout + ran.stderr
+
+
 def test_a_difference_that_the_cli_does_not_give_is_told_in_its_words(database: Conninfo, project: Path) -> None:
     """Prisma 6 compares no live database where its configuration holds an adapter."""
     found = prisma_diff.ask(

@@ -12,6 +12,7 @@ from psycopg import sql
 from pytest_dryrun.model.errors import TargetUnusable
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.probes import statement_statistics as statistics
+from pytest_dryrun.probes import transactions
 
 pytestmark = pytest.mark.live
 
@@ -131,3 +132,42 @@ def test_an_extension_elsewhere_and_of_an_older_version_is_read(beside, database
     found = statistics.top(beside, database.dbname, 1)
     assert found[0].query == "SELECT pg_sleep($1)"
     assert found[0].total_ms >= 10
+
+
+def test_how_long_transactions_of_others_last(beside, database):
+    """Their statements and open transactions tell it; what only the dry run sends, and utility, do not count."""
+    assert transactions.longest_statement(beside, database.dbname).ms == 0
+    statistics.enable(beside, target=database.dbname)
+    statistics.reset(beside, database.dbname)
+    with connect(database) as connection:
+        connection.execute("DO $$ BEGIN PERFORM pg_sleep(0.3); END $$")
+        connection.execute("SELECT pg_sleep(0.2), hashtextextended('a', 0) FROM generate_series(1, 2)")
+        connection.execute("SELECT 1")
+        assert transactions.longest_statement(beside, database.dbname).ms == 0
+        connection.execute("  (SELECT count(*) FROM generate_series(1, 300000))")
+        longest = transactions.longest_statement(beside, database.dbname)
+        assert 5 < longest.ms < 5000
+        assert longest.source == "the longest statement in pg_stat_statements"
+        with psycopg.connect(**database.parameters()) as other:
+            other.execute("SELECT 1")
+            connection.execute("SELECT pg_sleep(%s)", (longest.ms / 1000,))
+            seen = transactions.open_now(connection)
+        assert longest.ms <= seen.ms
+        assert (seen.ms, True, False) == (longest.or_longer(seen).ms, longest.or_longer(seen).known, seen.known)
+        assert seen.source == "a transaction that was open while the run went on"
+        assert transactions.open_now(connection).ms == 0
+
+
+def test_a_server_is_asked_where_its_statistics_are(database, nobody):
+    """Statistics in the target itself make it known; where nothing is counted, an open transaction is only seen."""
+    with psycopg.connect(**database.parameters()) as other:
+        other.execute("SELECT 1")
+        assert transactions.of_server(database).known is False
+        other.rollback()
+        other.execute("CREATE EXTENSION pg_stat_statements")
+        other.execute("SELECT count(*) FROM generate_series(1, 300000)")
+        other.commit()
+    found = transactions.of_server(database)
+    assert (True, True) == (found.known, 5 < found.ms < 5000)
+    stranger = Conninfo(database.host, database.port, nobody, database.dbname, "x", database.options)
+    assert transactions.of_server(stranger).ms == 0

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from pytest_dryrun import checklist, config_file, fixtures
+from pytest_dryrun.collecting import turn
 from pytest_dryrun.judging import Phases
 from pytest_dryrun.ledger import new_run_id
 from pytest_dryrun.local_run import LocalRun
@@ -87,14 +88,14 @@ class Walk:
         return self.run.records[slug]
 
     def sections(self, *numbers: int) -> None:
-        """Carry out every check of these sections, in the checklist's order."""
-        for spec in self.specs:
-            if spec.section in numbers:
+        """Carry out every check of these sections, in the order of a run."""
+        for spec in sorted(self.specs, key=turn):
+            if turn(spec)[0] in numbers:
                 self.check(spec.slug)
 
     def passed(self, *numbers: int) -> None:
         """Take every check of these sections as passed."""
-        found = (CheckRecord(spec.slug, Outcome.PASSED) for spec in self.specs if spec.section in numbers)
+        found = (CheckRecord(spec.slug, Outcome.PASSED) for spec in self.specs if turn(spec)[0] in numbers)
         self.run.records.update({record.slug: record for record in found})
 
     def fork(self, folder: Path) -> Walk:

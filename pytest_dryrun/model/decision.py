@@ -22,6 +22,8 @@ ALWAYS_REQUIRED = frozenset({"no-data-loss", "migrations-applied", "no-p0", "rol
 
 # The last section that only looks and rehearses: nothing after it starts unless all of it holds.
 LAST_SECTION_BEFORE_APPLY = 4
+# Checks of later sections that look at the copy alone, and are done before the target is touched.
+EARLY = frozenset({"stalls"})
 
 _HOLDS = frozenset({Outcome.PASSED, Outcome.WAIVED, Outcome.NOT_APPLICABLE})
 _FAILS = frozenset({Outcome.FAILED, Outcome.BROKEN})
@@ -53,7 +55,7 @@ def decide(
     anything but passed, waived or not applicable. `specs` is the whole checklist: what has no record was not run.
     `not_required` maps criteria to the reason why they do not apply; the four that guard data are required regardless.
     """
-    excused = {key: reason for key, reason in (not_required or {}).items() if key not in ALWAYS_REQUIRED}
+    excused = excusable(not_required)
     expected = list(specs)
     criteria = tuple(
         _criterion(
@@ -64,9 +66,25 @@ def decide(
     return Decision(go=all(row.met is True for row in criteria if row.required), criteria=criteria)
 
 
-def gate(specs: Iterable[CheckSpec], records: Mapping[str, CheckRecord]) -> tuple[CheckSpec, ...]:
-    """Name the blocking checks of sections 1 to 4 that do not hold; empty means that the target may be changed."""
-    early = (spec for spec in specs if spec.section <= LAST_SECTION_BEFORE_APPLY and spec.blocking)
+def excusable(not_required: Mapping[str, str] | None) -> dict[str, str]:
+    """The criteria that a configuration drops, with their reasons, as far as it may drop them."""
+    return {key: reason for key, reason in (not_required or {}).items() if key not in ALWAYS_REQUIRED}
+
+
+def precedes_apply(spec: CheckSpec) -> bool:
+    """Whether a check is done before the target is touched: those of sections 1 to 4, and `EARLY`."""
+    return spec.section <= LAST_SECTION_BEFORE_APPLY or spec.slug in EARLY
+
+
+def gate(
+    specs: Iterable[CheckSpec], records: Mapping[str, CheckRecord], *, not_required: Mapping[str, str] | None = None
+) -> tuple[CheckSpec, ...]:
+    """Name the blocking checks before the deployment that do not hold; empty means that the target may be changed.
+
+    A check whose criterion the configuration drops keeps nothing from being deployed.
+    """
+    excused = excusable(not_required)
+    early = (spec for spec in specs if precedes_apply(spec) and spec.blocking and spec.criterion not in excused)
     return tuple(spec for spec in early if not holds(records.get(spec.slug)))
 
 
@@ -87,7 +105,9 @@ def _criterion(
         met = None
         own = (_nothing_passed(specs, outcomes),)
     if key in excused:
-        own = (f"Not required: {excused[key]}", *own)
+        red = [f"{spec.number} {spec.slug}" for spec in against if outcomes[spec.slug] in _FAILS]
+        besides = f"; what {', '.join(red)} found blocks neither the deployment nor the decision" if red else ""
+        own = (f"Not required: {excused[key]}{besides}", *own)
     reasons = (*own, *(_reason(spec, records.get(spec.slug)) for spec in against))
     return Criterion(key, title, key not in excused, met, reasons, tuple(spec.slug for spec in specs), own)
 

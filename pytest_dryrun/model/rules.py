@@ -56,8 +56,9 @@ _RULES = (
     Rule("index-blocks-writes", _B, "indexes-do-not-block", "An index is built or dropped without CONCURRENTLY."),
     Rule("reads-blocked", _B, "stalls", "Readers had to wait too long."),
     Rule("writes-blocked", _B, "stalls", "Writers had to wait too long."),
-    Rule("lock-queue", _W, "safe-defaults", "A strong lock is asked for without a lock_timeout."),
-    Rule("not-observed", _B, "safe-defaults", "The recorder was silenced, removed, or could not see a statement."),
+    Rule("rows-locked", _B, "stalls", "Rows stay locked too long for whoever writes them."),
+    Rule("lock-queue", _W, "stalls", "Others queue behind a statement that waits for an open transaction."),
+    Rule("not-observed", _B, "stalls", "The recorder was silenced, removed, or could not see a statement."),
     # Constraints.
     Rule("enforcement-off", _B, "foreign-keys-preserve-integrity", "A constraint is no longer enforced."),
     Rule("constraint-violated", _B, "foreign-keys-preserve-integrity", "Rows break a constraint that stands there."),

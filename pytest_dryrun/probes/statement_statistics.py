@@ -14,6 +14,10 @@ from pytest_dryrun.probes.smoke import clip
 
 _EXTENSION = "pg_stat_statements"
 _LONGEST_QUERY = 10_000
+_TRANSACTIONAL = r"^\s*(\(\s*)*(select|with|insert|update|delete|merge|values|table)\M"
+_TABLES = r"\m(from|into|update)\M"
+# What this plugin asks names the server's own catalogs and functions, or those of the fingerprint.
+_OURS = r"hash\w*extended\(|\mpg_|\mset_config\("
 _NOT_TOLD = "<insufficient privilege>"
 HIDDEN = "(statements of other roles, whose text this one may not read)"
 
@@ -126,6 +130,21 @@ def top(connection: Connection, database: str, n: int) -> tuple[StatementStatist
         )
         for text, calls, mean, longest, total, count in found
     )
+
+
+def longest_of_others(connection: Connection, database: str) -> float:
+    """How long the longest SELECT, INSERT, UPDATE, DELETE or MERGE of one database took, in milliseconds; 0 for none.
+
+    What this plugin itself sent is left out, and so is what names no table and what this role may not read.
+    """
+    with _told("be read"):
+        view = _named(connection, _EXTENSION)
+        longest = "max_exec_time" if "max_exec_time" in _columns(connection, view) else "max_time"
+        query = sql.SQL(
+            "SELECT coalesce(max({longest}), 0)::float8 FROM {view} WHERE dbid = %s"
+            " AND query ~* %s AND query ~* %s AND query !~* %s"
+        ).format(longest=sql.Identifier(longest), view=view)
+        return float(_one(connection, query, (_oid(connection, database), _TRANSACTIONAL, _TABLES, _OURS))[0])
 
 
 def since(

@@ -8,6 +8,9 @@ from typing import Any
 
 Document = Mapping[str, Any]
 
+# What nobody may overlook: production waits for as long as nobody knows.
+FIRST = frozenset({"lock-queue"})
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -17,6 +20,11 @@ class Reading:
     waived: tuple[tuple[Document, Document], ...]
     untested: tuple[Document, ...]
     not_verified: tuple[str, ...]
+
+    @property
+    def first(self) -> tuple[Document, ...]:
+        """The warnings that stand above everything else."""
+        return tuple(finding for _, finding in self.warnings if finding["rule"] in FIRST)
 
     def __str__(self) -> str:
         """How much of each there is: `2 warnings, 1 not verified`; empty where there is nothing."""
@@ -33,8 +41,9 @@ class Reading:
 def of(document: Document) -> Reading:
     """What is to be read before signing, of the document that `settle` returned."""
     pairs = [(check, finding) for check in document["checks"] for finding in check["findings"]]
+    warnings = [pair for pair in pairs if pair[1]["severity"] == "warning" and not pair[1]["waived"]]
     return Reading(
-        tuple(pair for pair in pairs if pair[1]["severity"] == "warning" and not pair[1]["waived"]),
+        tuple(sorted(warnings, key=lambda pair: pair[1]["rule"] not in FIRST)),
         tuple(pair for pair in pairs if pair[1]["waived"]),
         tuple(check for check in document["checks"] if check["outcome"] == "not-applicable"),
         tuple(document["not_verified"]),

@@ -75,6 +75,7 @@ def _lines(document: verdict.Document, *, ascii_only: bool) -> Iterator[Line]:
     parts = ["Migration dry run", name, f"target {target}", "" if took == text.UNKNOWN else took]
     yield 0, Text(separator.join(part for part in parts if part))
     yield 0, None
+    yield from _first(document)
     for row in document["criteria"]:
         state = words.criterion(row)
         mark = state.ascii if ascii_only else state.mark
@@ -125,6 +126,18 @@ def _said(message: str) -> Iterator[Line]:
             yield 14, Text(f"and {len(lines) - left:,} more lines on the page", style="dim")
             return
         left -= len(lines)
+
+
+def _first(document: verdict.Document) -> Iterator[Line]:
+    """The warnings that nobody may overlook."""
+    first = reading.of(document).first
+    for finding in first[:MOST_FINDINGS]:
+        said = text.inline(text.clip(verdict.placed(finding), MOST_CHARACTERS))
+        yield 2, Text.assemble((f"{finding['rule']} warning ", STYLES["warn"]), said)
+    if len(first) > MOST_FINDINGS:
+        yield 4, Text(f"and {len(first) - MOST_FINDINGS:,} more of them on the page", style="dim")
+    if first:
+        yield 0, None
 
 
 def _why(row: Mapping[str, Any], document: verdict.Document) -> Iterator[Line]:

@@ -19,6 +19,7 @@ from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.fingerprint import Fingerprint
 from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
 from pytest_dryrun.postgres.fingerprint.shapes import Unverified
+from pytest_dryrun.probes.transactions import LongestTransaction
 from pytest_dryrun.rehearsal.judge import lint, locks
 from pytest_dryrun.rehearsal.judge.balance import balance
 from pytest_dryrun.rehearsal.judge.columns import column_findings
@@ -32,6 +33,7 @@ from pytest_dryrun.rehearsal.judge.key_actions import cascades_added
 from pytest_dryrun.rehearsal.judge.outside import elsewhere, swallowed
 from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
 from pytest_dryrun.rehearsal.judge.positions import positions
+from pytest_dryrun.rehearsal.judge.queues import Deploying, lock_queue, queuers
 from pytest_dryrun.rehearsal.judge.remedies.choice import Remedies
 from pytest_dryrun.rehearsal.judge.remedies.facts import Facts
 from pytest_dryrun.rehearsal.judge.required import required_columns
@@ -42,6 +44,7 @@ from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
 from pytest_dryrun.rehearsal.judge.successors import successors_lack
 from pytest_dryrun.rehearsal.judge.undone import applied_only, caught, taken_back, undone
 from pytest_dryrun.rehearsal.judge.validity import constraint_findings
+from pytest_dryrun.rehearsal.judge.yardstick import Yardstick
 from pytest_dryrun.rehearsal.observe.folding import fold
 from pytest_dryrun.rehearsal.observe.observation import strength
 from pytest_dryrun.steps import target as names
@@ -49,6 +52,7 @@ from pytest_dryrun.steps.comparing import compare_tables
 from pytest_dryrun.steps.failures import failures, left_behind, unapplied
 from pytest_dryrun.steps.leftovers import Reached, Start
 from pytest_dryrun.steps.outside import not_run, stopped_before
+from pytest_dryrun.steps.second_pass import SecondPass, second_pass
 from pytest_dryrun.steps.tuples import SETTLED_S, counted
 from pytest_dryrun.steps.watching import Watched, probeable, table_sizes, touched_first, watch
 
@@ -80,6 +84,8 @@ class Rehearsal:
     safe_defaults: tuple[Finding, ...] = ()
     indexes: tuple[Finding, ...] = ()
     stalls: tuple[Finding, ...] = ()
+    second_pass_ms: float = 0.0
+    longest_row_lock_ms: float = 0.0
     longest_read_ms: float = 0.0
     longest_write_ms: float = 0.0
     notes: tuple[str, ...] = field(default=())
@@ -130,6 +136,9 @@ def rehearse(
     redact: Callable[[str], str] = str,
     native: Migrations | None = None,
     good: str = names.GOOD,
+    queue: str = names.QUEUE,
+    free_bytes: Callable[[], int],
+    longest_transaction: Callable[[], LongestTransaction],
 ) -> Rehearsal:
     """Copy the template, apply what is pending, and find out what that did.
 
@@ -137,7 +146,8 @@ def rehearse(
     applies, with no more rights than in the target. `held` are the server's roles as they are, `beside` tells that it
     is the target's own. What would reach outside the database as soon as it ran is not run. `redact` takes the run's
     secrets out of a text. `native` is how a copy is brought to the last good file where a later one failed,
-    `migrations` itself where nobody is named, and `good` what that copy is called.
+    `migrations` itself where nobody is named, and `good` what that copy is called, `queue` that of the second pass, for
+    which `free_bytes` has to leave room. `longest_transaction` tells how long transactions last; it is asked twice.
     """
     copies = Copies(template, databases.copy(admin, template.dbname, name))
     with connect(copies.template, statement_timeout_s=timeout_s) as connection:
@@ -151,11 +161,22 @@ def rehearse(
         status = migrations.status(connection)
     with connect(copies.copy, statement_timeout_s=timeout_s) as connection:
         shared = read_cluster(connection)
+    longest = longest_transaction()
     applying = login.database(name) if login else copies.copy
     watched = not_run(stopped) or watch(copies.copy, applying, migrations, probed, timeout_s=timeout_s)
     with connect(copies.copy, statement_timeout_s=timeout_s) as connection:
         after = read_catalog(connection, members=True)
         moved = set_back(sequences, positions(connection), pending)
+    remedies = Remedies(Facts(before, after))
+    bench = Yardstick(sizes, performance.scale, limits.max_read_ms, limits.max_write_ms, remedies)
+    asked = queuers(bench, watched.observed, pending)
+    again = SecondPass()
+    if watched.error is None:
+        deploying = native or migrations
+        again = second_pass(admin, copies.template, queue, deploying, asked, login=login, free_bytes=free_bytes)
+    queued = lock_queue(
+        asked, again.shown, longest.or_longer(longest_transaction()), Deploying(migrations.tool, in_transaction)
+    )
     changes = difference(before, after, follow_oids=True)
     counters = tuple_counters(copies.copy, settled_s=SETTLED_S)
     tables = compare_tables(prints, copies.template, copies.copy, copied=True, redact=redact)
@@ -183,7 +204,10 @@ def rehearse(
             longest_read_ms=max((read for read, _ in watched.longest.values()), default=0.0),
             longest_write_ms=max((write for _, write in watched.longest.values()), default=0.0),
             destructive=moved,
-            notes=watched.notes,
+            notes=(*watched.notes, *filter(None, (again.left_out,))),
+            stalls=tuple(queued),
+            second_pass_ms=again.duration_ms,
+            longest_row_lock_ms=max((lock.ms for item in watched.observed for lock in item.row_locks), default=0.0),
         )
         judged = _judged(found, scene, watched, sizes, performance, limits, prints.not_verified)
         found = _balanced(judged, scene, shared)
@@ -239,9 +263,9 @@ def _judged(
             *cascades_added(scene),
             *enforcement_off(scene),
         ),
-        safe_defaults=(*column_findings(scene), *required_columns(scene), *verdict.safe_defaults, *unseen),
+        safe_defaults=(*column_findings(scene), *required_columns(scene), *verdict.safe_defaults),
         indexes=(*verdict.indexes, *unfinished_indexes(scene)),
-        stalls=verdict.stalls,
+        stalls=(*found.stalls, *verdict.stalls, *unseen),
         notes=(*found.notes, *verdict.notes),
     )
 

@@ -18,6 +18,8 @@ from pytest_dryrun.rehearsal.observe import stalls
 from pytest_dryrun.rehearsal.observe.attribution import attribute
 from pytest_dryrun.rehearsal.observe.observation import Observed
 from pytest_dryrun.rehearsal.observe.recorder import Recorder
+from pytest_dryrun.rehearsal.observe.row_locks import attribute_rows
+from pytest_dryrun.rehearsal.observe.row_waits import RowProbes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +42,17 @@ def watch(
     deployment, error = None, None
     with Recorder(copy) as recorder:
         recorder.install()
-        with stalls.StallProbes(copy, tables, time_limit_s=timeout_s) as probes:
+        with stalls.StallProbes(copy, tables, time_limit_s=timeout_s) as probes, RowProbes(copy, tables) as row_probes:
             began = time.perf_counter()
             try:
                 deployment = migrations.deploy(applying, timeout_s=timeout_s, observer=recorder)
             except MigrationFailed as failure:
                 error = failure
             duration_ms = (time.perf_counter() - began) * 1000
-            _stopped(probes, failed=error is not None)
+            for each in (row_probes, probes):
+                _stopped(each, failed=error is not None)
         recorder.remove()
-        observed = attribute(recorder.observed(), probes.waits())
+        observed = attribute_rows(attribute(recorder.observed(), probes.waits()), row_probes.waits())
         trouble = recorder.trouble
     notes = []
     if probes.left_out:
@@ -61,7 +64,7 @@ def watch(
     return Watched(deployment, error, duration_ms, observed, probes.longest(), tuple(notes), trouble)
 
 
-def _stopped(probes: stalls.StallProbes, *, failed: bool) -> None:
+def _stopped(probes: stalls.StallProbes | RowProbes, *, failed: bool) -> None:
     """End the probes; that they broke down says nothing more where the migration failed, and may be its doing."""
     try:
         probes.stop()

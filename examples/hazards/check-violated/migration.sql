@@ -1,4 +1,4 @@
 -- Refunds are negative.
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 ALTER TABLE "Payment" ADD CONSTRAINT "Payment_amount_check" CHECK ("amount" >= 0);

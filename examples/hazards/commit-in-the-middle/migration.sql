@@ -1,5 +1,5 @@
 -- What stands before the COMMIT stays although the rest fails.
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 ALTER TABLE "Course" ADD COLUMN "level" TEXT;
 

@@ -1,4 +1,4 @@
 -- A schema goes with the tables in it.
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 DROP SCHEMA "reporting" CASCADE;

@@ -1,4 +1,4 @@
 -- CASCADE takes the foreign key of "Course" along without a word.
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 DROP TABLE "Category" CASCADE;

@@ -1,5 +1,5 @@
 -- The word DROP TABLE never touches a table name: it is put together while the block runs.
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 DO $$
 DECLARE

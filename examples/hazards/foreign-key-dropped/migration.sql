@@ -1,5 +1,5 @@
 -- Without its foreign key nothing stops the lessons from going while progress still points at them.
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 ALTER TABLE "LessonProgress" DROP CONSTRAINT "LessonProgress_lessonId_fkey";
 

@@ -1,5 +1,5 @@
 -- An instant change in the same transaction as something slow: the lock stays until the end.
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 ALTER TABLE "Course" ADD COLUMN "level" TEXT;
 

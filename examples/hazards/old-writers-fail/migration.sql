@@ -1,5 +1,5 @@
 -- The default lives just long enough to fill the old rows; the running release cannot write a new one.
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 ALTER TABLE "User" ADD COLUMN "country" TEXT NOT NULL DEFAULT 'AT';
 

@@ -1,4 +1,4 @@
 -- The running release still asks for "Course".
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 ALTER TABLE "Course" RENAME TO "Programme";

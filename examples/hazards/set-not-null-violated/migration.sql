@@ -1,4 +1,4 @@
 -- Drafts have no date of publication.
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 ALTER TABLE "Course" ALTER COLUMN "publishedAt" SET NOT NULL;

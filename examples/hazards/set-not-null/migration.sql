@@ -1,4 +1,4 @@
 -- Every row is read while nobody may read or write.
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 ALTER TABLE "AuditEvent" ALTER COLUMN "actorId" SET NOT NULL;

@@ -1,5 +1,5 @@
 -- The first statement is fine.
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 ALTER TABLE "Course" ADD COLUMN "level" TEXT;
 

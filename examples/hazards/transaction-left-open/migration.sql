@@ -1,5 +1,5 @@
 -- BEGIN without COMMIT: all of it is undone when the session ends, bookkeeping included.
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 BEGIN;
 

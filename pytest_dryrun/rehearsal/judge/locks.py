@@ -9,18 +9,18 @@ from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal.judge.remedies.choice import Remedies
 from pytest_dryrun.rehearsal.judge.remedies.remedy import advised, once
+from pytest_dryrun.rehearsal.judge.row_locks import rows_locked
 from pytest_dryrun.rehearsal.judge.waiting import blocked, growing, reads_all, too_small
 from pytest_dryrun.rehearsal.judge.yardstick import (
     Yardstick,
     milliseconds,
     those_waiting,
 )
-from pytest_dryrun.rehearsal.observe.expectations import Expectation, expect, resolve
+from pytest_dryrun.rehearsal.observe.expectations import expect, resolve
 from pytest_dryrun.rehearsal.observe.observation import STOP_READERS, STOP_WRITERS, Command, Held, Observed
-from pytest_dryrun.rehearsal.observe.placement import place, text_lock_timeout_ms, unseen
+from pytest_dryrun.rehearsal.observe.placement import place, unseen
 from pytest_dryrun.rehearsal.observe.unstepped import UNREPORTED
 
-LOCK_TIMEOUT = "Write before it: SET lock_timeout = '2s'; and run the migration again when it gives up."
 _INDEX_COMMANDS = frozenset({"CREATE INDEX", "REINDEX"})
 
 
@@ -43,7 +43,6 @@ def judge(
     max_read_ms: float,
     max_write_ms: float,
     remedies: Remedies,
-    lock_queue: Severity = Severity.WARNING,
 ) -> LockVerdict:
     """Judge what the rehearsal showed; where nothing was seen of a statement, its words are judged instead.
 
@@ -51,7 +50,7 @@ def judge(
     qualified and quoted table that existed before to its rows and bytes. `scale` is production's size divided by the
     copy's. An effect that grows with the table is a blocker when it passes a limit at scale or touches BIG_TABLE_ROWS
     at scale, else a warning; tables that are new or empty cannot hurt anybody. `remedies` know what the migrations
-    made. `lock_queue` is the severity of that rule.
+    made.
     """
     bench = Yardstick(tables, scale, max_read_ms, max_write_ms, remedies)
     placed = place(observed, migrations)
@@ -74,12 +73,11 @@ def judge(
             by_words = _by_words(bench, where, one.run.duration_ms, one.acquired)
             safe.extend(finding for finding in by_words if finding.rule != "index-blocks-writes")
             indexes.extend(finding for finding in by_words if finding.rule == "index-blocks-writes")
-        safe.extend(_queue(bench, where, one, migrations, lock_queue))
         stalls.extend(blocked(bench, where, one, grows=grows[position]))
+    stalls.extend(rows_locked(bench, placed))
     seen = {(finding.rule, finding.table) for finding in (*safe, *indexes)}
     for where in unseen(placed, migrations):
-        words = [*_by_words(bench, where, None), *_queue_by_words(bench, where, migrations, lock_queue)]
-        for finding in words:
+        for finding in _by_words(bench, where, None):
             if (finding.rule, finding.table) not in seen:
                 (indexes if finding.rule == "index-blocks-writes" else safe).append(finding)
     return LockVerdict(once(safe), once(indexes), tuple(stalls), too_small(bench, (*safe, *indexes, *stalls)))
@@ -243,41 +241,3 @@ def _by_words(bench: Yardstick, where: Location, ms: float | None, locks: Iterab
             index = expectation.subject or "(unnamed)"
             findings.append(_build(bench, where, table, index=index, mode=expectation.mode, ms=ms))
     return findings
-
-
-def _queue(
-    bench: Yardstick, where: Location, one: Observed, migrations: Sequence[Migration], severity: Severity
-) -> Iterator[Finding]:
-    locks = [lock for lock in one.acquired if lock.mode in STOP_WRITERS and lock.existed and lock.table in bench.tables]
-    timeouts: list[int | None] = [command.lock_timeout_ms for command in one.commands] or [one.lock_timeout_ms]
-    if None in timeouts:
-        timeouts = [text_lock_timeout_ms(where, migrations)]
-    if locks and 0 in timeouts:
-        yield _queue_finding(where, {lock.table: lock.mode for lock in locks}, severity)
-
-
-def _queue_by_words(
-    bench: Yardstick, where: Location, migrations: Sequence[Migration], severity: Severity
-) -> Iterator[Finding]:
-    def counts(expectation: Expectation) -> bool:
-        return expectation.mode in STOP_WRITERS and resolve(expectation.table, bench.tables) in bench.tables
-
-    found = {resolve(entry.table, bench.tables): entry.mode for entry in expect(where.sql) if counts(entry)}
-    if found and text_lock_timeout_ms(where, migrations) == 0:
-        yield _queue_finding(where, found, severity)
-
-
-def _queue_finding(where: Location, modes: Mapping[str, str], severity: Severity) -> Finding:
-    tables = ", ".join(modes)
-    who = those_waiting("AccessExclusiveLock" if STOP_READERS & set(modes.values()) else "ShareLock")
-    return Finding(
-        "lock-queue",
-        severity,
-        f"{where.head}: takes {', '.join(sorted(set(modes.values())))} on {tables} with no lock_timeout. "
-        f"One transaction left open on it makes the migration wait, and {who} queue behind it for as long. "
-        f"{LOCK_TIMEOUT}",
-        migration=where.migration,
-        line=where.line,
-        table=next(iter(modes)),
-        evidence={"statement": where.sql[:500], "locks": dict(modes), "lock_timeout_ms": 0},
-    )

@@ -186,6 +186,7 @@ def assemble(
                 ),
                 read=read,
                 rebuilt=rebuilt,
+                changed_rows={names(oid).table: rows for oid, rows in window.changed_rows.items()},
                 looked=window.looked,
                 lines=window.lines,
                 failed=unfinished(sessions.inside(window)),

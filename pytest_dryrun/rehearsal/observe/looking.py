@@ -31,15 +31,15 @@ SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
     (SELECT pg_catalog.sum(c.relfilenode::pg_catalog.int8) FROM pg_catalog.pg_class c)::pg_catalog.int8
 """
 _COUNTS = """
-SELECT t.oid::pg_catalog.int8, t.read, t.written FROM (
+SELECT t.oid::pg_catalog.int8, t.read, t.inserted, t.changed FROM (
     SELECT c.oid, pg_catalog.pg_stat_get_xact_tuples_returned(c.oid) AS read,
-        pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
-        OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
-        OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) AS written
+        pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) AS inserted,
+        pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
+        OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) AS changed
     FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
         AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog."char"
         AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,m,i}'::pg_catalog."char"[])) t
-WHERE t.read OPERATOR(pg_catalog.>) 0 OR t.written OPERATOR(pg_catalog.>) 0
+WHERE t.read OPERATOR(pg_catalog.>) 0 OR t.inserted OPERATOR(pg_catalog.>) 0 OR t.changed OPERATOR(pg_catalog.>) 0
 """
 _FILES = """
 SELECT c.oid::pg_catalog.int8, c.relfilenode::pg_catalog.int8,
@@ -63,13 +63,14 @@ FROM pg_stat_get_activity(%s) a
 class Inside:
     """What the migrating session said inside its open transaction.
 
-    `counts` are rows read and written so far, by oid; `files` adds up all file numbers, so that a change shows.
+    `counts` are rows read, inserted, and updated or deleted so far, by oid; `files` adds up all file numbers,
+    so that a change shows.
     """
 
     xid: str
     silenced: bool
     files: int
-    counts: Mapping[int, tuple[int, int]]
+    counts: Mapping[int, tuple[int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def look_inside(session: psycopg.Connection[Any]) -> Inside:
         cursor.nextset()
         xid, triggers, files = cursor.fetchone() or ("", "on", 0)
         cursor.nextset()
-        counts = {oid: (read, written) for oid, read, written in cursor.fetchall()}
+        counts = {oid: (read, inserted, changed) for oid, read, inserted, changed in cursor.fetchall()}
     except psycopg.Error as error:
         _undo(session, error)
     return Inside(xid or "", triggers == "off", int(files or 0), counts)

@@ -109,6 +109,31 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
+class RowWait:
+    """How long one transaction kept rows of one table from everybody who wants to write them.
+
+    It began no earlier than `started_s`: before, no row was found that a writer could not have. `confirmed` tells that
+    a writer of ours was refused such a row. `rows` were counted while it lasted, 0 where there was no time for it.
+    """
+
+    table: str
+    started_s: float
+    ended_s: float
+    confirmed: bool = False
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RowLock:
+    """Rows of one table that one statement's transaction kept locked, and for how long, until it ended."""
+
+    table: str
+    rows: int
+    ms: float
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One statement with everything that was seen of it; `run` is the part the report prints.
 
@@ -117,6 +142,7 @@ class Observed:
     `read` are rows read by what is no DDL command, per relation; `rebuilt` maps an index that got a new file to its
     table. `looked` tells that the server was asked what the statement had done, so that its words say nothing more.
     `lines` are all lines that this entry stands for, where statements of one shape were watched as one.
+    `changed_rows` are rows updated or deleted per table, `row_locks` those that its transaction kept locked.
     `undone` tells that it did work in a transaction that was rolled back without an error. `failed` are the tags of DDL
     commands that began inside it and did not end. `reached` is what it tried outside the database, and was refused.
     """
@@ -138,3 +164,5 @@ class Observed:
     undone: bool = False
     failed: tuple[str, ...] = ()
     reached: tuple[str, ...] = ()
+    changed_rows: Mapping[str, int] = field(default_factory=dict)
+    row_locks: tuple[RowLock, ...] = ()

@@ -55,7 +55,8 @@ class Window:
     `held` are then the locks it held, as oid and mode, and `locks` those and what was seen while it ran.
     `alone` tells that the transaction was begun for this statement, `fresh` that none was open before it.
     `looked` tells that the server was asked while the transaction was open. `read` are rows by oid, `written` whether
-    any row was written. `xid` is the transaction's number where it had one. `lines` are those of the whole run.
+    any row was written, `changed_rows` those updated or deleted. `xid` is the transaction's number where it had one.
+    `lines` are those of the whole run.
     `lock_timeout_ms` is what the session started with.
     """
 
@@ -73,6 +74,7 @@ class Window:
     changed: Changed = field(default_factory=Changed)
     read: Mapping[int, int] = field(default_factory=dict)
     written: bool = False
+    changed_rows: Mapping[int, int] = field(default_factory=dict)
     xid: str = ""
     alone: bool = False
     fresh: bool = True
@@ -104,6 +106,7 @@ class Opening:
         self._quick = True
         self._changed = Changed()
         self._read: dict[int, int] = {}
+        self._changed_rows: dict[int, int] = {}
         self._written = False
         self._xid = ""
 
@@ -127,11 +130,13 @@ class Opening:
     def count(self, look: Inside, baseline: Inside | None) -> None:
         """Add the rows that were read since the last look of the same transaction."""
         earlier = baseline.counts if baseline else {}
-        for oid, (read, written) in look.counts.items():
-            before = earlier.get(oid, (0, 0))
+        for oid, (read, inserted, changed) in look.counts.items():
+            before = earlier.get(oid, (0, 0, 0))
             if read > before[0]:
                 self._read[oid] = self._read.get(oid, 0) + read - before[0]
-            self._written = self._written or written > before[1]
+            if changed > before[2]:
+                self._changed_rows[oid] = self._changed_rows.get(oid, 0) + changed - before[2]
+            self._written = self._written or inserted + changed > before[1] + before[2]
         self._xid = look.xid or self._xid
 
     def changed(self, changed: Changed) -> None:
@@ -157,6 +162,7 @@ class Opening:
             changed=self._changed,
             read=self._read,
             written=self._written,
+            changed_rows=self._changed_rows,
             xid=self._xid,
             alone=self.alone,
             fresh=self.fresh,

@@ -1,5 +1,5 @@
--- If the table is not free within two seconds, give up rather than make everybody queue behind us.
-SET lock_timeout = '2s';
+-- If the table is not free within a second, give up rather than make everybody queue behind us.
+SET lock_timeout = '1s';
 
 -- AlterTable
 -- A constant default and a wider type: both change the catalog only, no row is read or written.

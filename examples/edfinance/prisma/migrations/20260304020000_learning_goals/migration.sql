@@ -1,5 +1,5 @@
 -- The foreign keys lock "User" and "Course" against writers for as long as it takes to add a trigger to each.
-SET lock_timeout = '2s';
+SET lock_timeout = '1s';
 
 -- CreateTable
 CREATE TABLE "public"."LearningGoal" (

@@ -24,6 +24,7 @@ from pytest_dryrun.steps.leftovers import Start
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.rehearsal import Rehearsal, Template, rehearse
 from pytest_dryrun.steps.rollback import RolledBack
+from pytest_dryrun.steps.running_release import Trial
 from pytest_dryrun.survey import Survey
 
 
@@ -104,8 +105,14 @@ class DryRun(Survey, ABC):
                 redact=self.redactor.text,
                 native=self.native(),
                 good=self.copy_name(names.GOOD),
+                trial=Trial(self.copy_name(names.RELEASE), self.target.running_release.time_limit_s),
             )
-        self.publish(statements=done.statements, tables=done.tables, schema_diff=done.diff_sql)
+        self.publish(
+            statements=done.statements,
+            tables=done.tables,
+            schema_diff=done.diff_sql,
+            running_release=done.tried.as_document(),
+        )
         self.note(*done.notes)
         return done
 
@@ -210,7 +217,7 @@ class DryRun(Survey, ABC):
 
     def hold_gate(self) -> None:
         """Raise Blocked unless sections 1 to 4 hold."""
-        against = gate(self.specs, self.records)
+        against = gate(self.specs, self.records, self.loaded.not_required)
         if against:
             words = [f"{spec.number} {spec.slug} ({self._outcome(spec)})" for spec in against]
             raise Blocked("the target was not touched", tuple(spec.slug for spec in against), ", ".join(words))

@@ -14,6 +14,7 @@ TITLES: Mapping[str, str] = {
     "latency": "Query latency < {p95_ms:g} ms",
     "no-p0": "No P0 bugs detected",
     "no-stalls": "No reader or writer blocked too long",
+    "release-compatible": "The running release keeps working",
     "rollback-proven": "Rollback proven",
 }
 DEFAULT_CRITERION = "no-p0"
@@ -64,9 +65,19 @@ def decide(
     return Decision(go=all(row.met is True for row in criteria if row.required), criteria=criteria)
 
 
-def gate(specs: Iterable[CheckSpec], records: Mapping[str, CheckRecord]) -> tuple[CheckSpec, ...]:
-    """Name the blocking checks of sections 1 to 4 that do not hold; empty means that the target may be changed."""
-    early = (spec for spec in specs if spec.section <= LAST_SECTION_BEFORE_APPLY and spec.blocking)
+def gate(
+    specs: Iterable[CheckSpec], records: Mapping[str, CheckRecord], not_required: Mapping[str, str] | None = None
+) -> tuple[CheckSpec, ...]:
+    """Name the blocking checks of sections 1 to 4 that do not hold; empty means that the target may be changed.
+
+    Each is asked only where its criterion is required.
+    """
+    excused = (not_required or {}).keys() - ALWAYS_REQUIRED
+    early = (
+        spec
+        for spec in specs
+        if spec.section <= LAST_SECTION_BEFORE_APPLY and spec.blocking and spec.criterion not in excused
+    )
     return tuple(spec for spec in early if not holds(records.get(spec.slug)))
 
 

@@ -29,6 +29,7 @@ from pytest_dryrun.rehearsal.judge.enforcement import enforcement_off
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
 from pytest_dryrun.rehearsal.judge.history import history_changed
 from pytest_dryrun.rehearsal.judge.key_actions import cascades_added
+from pytest_dryrun.rehearsal.judge.names_gone import names_gone
 from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
 from pytest_dryrun.rehearsal.judge.positions import positions
 from pytest_dryrun.rehearsal.judge.required import required_columns
@@ -41,6 +42,7 @@ from pytest_dryrun.rehearsal.judge.undone import applied_only, caught, undone
 from pytest_dryrun.rehearsal.judge.validity import constraint_findings
 from pytest_dryrun.rehearsal.observe.folding import fold
 from pytest_dryrun.rehearsal.observe.observation import strength
+from pytest_dryrun.steps import running_release
 from pytest_dryrun.steps import target as names
 from pytest_dryrun.steps.comparing import compare_tables
 from pytest_dryrun.steps.failures import failures, left_behind, unapplied
@@ -76,6 +78,8 @@ class Rehearsal:
     safe_defaults: tuple[Finding, ...] = ()
     indexes: tuple[Finding, ...] = ()
     stalls: tuple[Finding, ...] = ()
+    release: tuple[Finding, ...] = ()
+    tried: running_release.Tried = field(default_factory=running_release.Tried)
     longest_read_ms: float = 0.0
     longest_write_ms: float = 0.0
     notes: tuple[str, ...] = field(default=())
@@ -121,6 +125,7 @@ def rehearse(
     performance: Performance,
     limits: Stalls,
     held: roles.Roles,
+    trial: running_release.Trial,
     login: Conninfo | None = None,
     redact: Callable[[str], str] = str,
     native: Migrations | None = None,
@@ -130,9 +135,11 @@ def rehearse(
 
     `prints` are the template's own figures: they tell which tables the copy began with. `login` is whose session
     applies, with no more rights than in the target. `held` are the server's roles as they are. `redact` takes the run's
-    secrets out of a text. `native` is how a copy is brought to the last good file where a later one failed,
-    `migrations` itself where nobody is named, and `good` what that copy is called.
+    secrets out of a text. `trial` is how the running release is tried, before and after. `native` is how a copy is
+    brought to the last good file where a later one failed, `migrations` itself where nobody is named, and `good` what
+    that copy is called.
     """
+    practised = running_release.before(admin, template, trial, pending, migrations.history())
     copies = Copies(template, databases.copy(admin, template.dbname, name))
     with connect(copies.template, statement_timeout_s=timeout_s) as connection:
         before = read_catalog(connection, members=True)
@@ -181,7 +188,9 @@ def rehearse(
         judged = _judged(found, scene, watched, sizes, performance, limits, prints.not_verified)
         found = _balanced(judged, scene, shared)
     if watched.error is None:
-        return found
+        others = (*found.destructive, *found.foreign_keys, *found.safe_defaults, *found.indexes)
+        tried = running_release.after(admin, copies.copy, trial, practised, pending, found.release, others)
+        return replace(found, release=tried.findings, tried=tried)
     start = Start(admin, template, prints, good, native or migrations, login, held, timeout_s)
     left = left_behind(start, watched.error, status, migrations, Reached(after, tables), copies.copy)
     return replace(found, failures=(*found.failures, *left))
@@ -227,10 +236,10 @@ def _judged(
             *foreign_keys(scene),
             *constraint_findings(scene),
             *domain_findings(scene),
-            *cascades_added(scene),
             *enforcement_off(scene),
         ),
-        safe_defaults=(*column_findings(scene), *required_columns(scene), *verdict.safe_defaults, *unseen),
+        safe_defaults=(*column_findings(scene), *verdict.safe_defaults, *unseen),
+        release=(*names_gone(scene), *required_columns(scene), *cascades_added(scene)),
         indexes=(*verdict.indexes, *unfinished_indexes(scene)),
         stalls=verdict.stalls,
         notes=(*found.notes, *verdict.notes),
@@ -239,6 +248,8 @@ def _judged(
 
 def _balanced(judged: Rehearsal, scene: Scene, shared: Cluster) -> Rehearsal:
     """Close the ledger over what the judges have found: what nobody lists or reports is reported now."""
-    reported = (*judged.destructive, *judged.foreign_keys, *judged.safe_defaults, *judged.indexes)
+    reported = (*judged.destructive, *judged.foreign_keys, *judged.safe_defaults, *judged.indexes, *judged.release)
     rest = balance(scene, shared, read_cluster(scene.copy), reported)
-    return replace(judged, destructive=(*judged.destructive, *rest))
+    settings = tuple(item for item in rest if item.rule == "settings-changed")
+    others = tuple(item for item in rest if item.rule != "settings-changed")
+    return replace(judged, destructive=(*judged.destructive, *others), release=(*judged.release, *settings))

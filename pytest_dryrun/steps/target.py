@@ -26,6 +26,7 @@ TARGET = "dryrun_target"
 TEMPLATE = "dryrun_template"
 REHEARSAL = "dryrun_rehearsal"
 GOOD = "dryrun_good"
+RELEASE = "dryrun_release"
 BEFORE = "dryrun_before"
 
 _DUMP_EDGE_BYTES = 4096

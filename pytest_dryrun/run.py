@@ -105,7 +105,9 @@ class DryRun(Survey, ABC):
                 redact=self.redactor.text,
                 native=self.native(),
                 good=self.copy_name(names.GOOD),
-                trial=Trial(self.copy_name(names.RELEASE), self.target.running_release.time_limit_s),
+                trial=Trial(
+                    self.copy_name(names.RELEASE), self.target.running_release.time_limit_s, self.sent_statements()
+                ),
             )
         self.publish(
             statements=done.statements,
@@ -147,6 +149,10 @@ class DryRun(Survey, ABC):
                 "Roles are the whole server's, so the target does not stand there as it was found.",
                 "Compare the roles with those of before, by hand, and run again.",
             ) from error
+
+    def sent_statements(self) -> tuple[str, ...]:
+        """Statements that the application is known to send."""
+        return self.target.performance.queries
 
     def copy_name(self, what: str) -> str:
         """What a copy of the target is called on the server that holds the copies."""

@@ -31,10 +31,14 @@ _FIRST = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How the running release is tried: what the throw-away copy is called, and how long that may take in all."""
+    """How the running release is tried: what the throw-away copy is called, and how long that may take in all.
+
+    `statements` are known to be sent by it.
+    """
 
     copy: str
     time_limit_s: float
+    statements: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ def before(
     try:
         with _thrown_away(admin, template, trial.copy) as connection:
             deadline = time.monotonic() + trial.time_limit_s * _FIRST
-            return practise(connection, text, lambda name: is_history(name, history), deadline)
+            return practise(connection, text, lambda name: is_history(name, history), deadline, trial.statements)
     except DryRunError as error:
         return error
 

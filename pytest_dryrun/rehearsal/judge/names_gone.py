@@ -171,9 +171,9 @@ def _labels_gone(scene: Scene, change: CatalogChange) -> Iterator[Finding]:
         place = scene.find([bare(parts(change.identity)[-1])], ["type"])
         yield finding(
             "object-dropped",
-            Severity.WARNING,
+            Severity.BLOCKER,
             f"Enum {change.identity} is made again without {', '.join(map(repr, gone))} {place}. A release that "
-            "still writes these values "
+            "still writes or compares these values "
             "fails: take them out of use first.",
             place,
             None,

@@ -79,7 +79,12 @@ def _reading(relation: Relation, readable: Sequence[Column], row: Row) -> Iterat
         start = f"SELECT {names} FROM {relation.name} WHERE "
         yield Operation("SELECT", "SELECT by its key", start + where[0], start + where[1])
     for column in readable:
-        if column.name in relation.indexed and column.comparable and row[column.name] is not None:
+        if (
+            column.name in relation.indexed
+            and (column.name,) != relation.key
+            and column.comparable
+            and row[column.name] is not None
+        ):
             run, shown = _Values(row).pair(column)
             start = f"SELECT 1 FROM {relation.name} WHERE {quoted(column.name)} = "
             end = " LIMIT 1"

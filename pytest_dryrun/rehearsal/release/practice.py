@@ -19,13 +19,18 @@ from pytest_dryrun.rehearsal.release.operations import (
     remove_row,
 )
 from pytest_dryrun.rehearsal.release.relations import Inventory, Relation, in_order, inventory
-from pytest_dryrun.rehearsal.release.roles import MAKE_STAND_IN, User, Users, session_settings, settings, users
+from pytest_dryrun.rehearsal.release.rights import callers
+from pytest_dryrun.rehearsal.release.roles import User, Users, session_settings, settings, users
 from pytest_dryrun.rehearsal.release.samples import Sample, sample
+from pytest_dryrun.rehearsal.release.statements import chosen as chosen_statements
+from pytest_dryrun.rehearsal.release.statements import parse
 from pytest_dryrun.rehearsal.release.trying import Answer, Step, Tester, TooSlow, Try
 
 # How a row is taken away before it is written again, in the order in which the ways are tried.
 REMOVED, DELETED, AS_IS = "removed", "deleted", "as it is"
 _WAYS = {"INSERT": (REMOVED, DELETED, AS_IS), "DELETE": (REMOVED, AS_IS)}
+# Other values may meet other checks and triggers; the rest shows on one row.
+_OF_EVERY_ROW = ("SELECT by its key", "INSERT of every column", "UPDATE of a row")
 _POLICIES = """
 SELECT concat_ws(' ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid),
        (SELECT string_agg(f.prosrc, ' ') FROM pg_depend d JOIN pg_proc f ON f.oid = d.refobjid
@@ -68,7 +73,8 @@ class NotTried:
 class Practised:
     """What the release can do on the untouched data.
 
-    `proven` is what works, by relation and key; `duration_ms` how long it took to find out.
+    `proven` is what works, by relation and key, `callers` who may call each function, `statements` what is known to be
+    sent and parses; `duration_ms` is how long it took to find out.
     """
 
     inventory: Inventory
@@ -76,23 +82,31 @@ class Practised:
     users: Mapping[str, Users]
     samples: Mapping[str, Sample]
     proven: Mapping[str, Mapping[Key, Proven]]
+    callers: Mapping[str, frozenset[str]]
+    statements: tuple[str, ...]
     not_tried: tuple[NotTried, ...]
     duration_ms: float
 
 
 def practise(
-    connection: psycopg.Connection[Any], pending: str, history: Callable[[str], bool], deadline: float
+    connection: psycopg.Connection[Any],
+    pending: str,
+    history: Callable[[str], bool],
+    deadline: float,
+    statements: Sequence[str] = (),
 ) -> Practised:
     """Try everything on a throw-away copy of the untouched data until `deadline` (of time.monotonic).
 
     `pending` is the text of what is pending: what it mentions comes first. `history` tells a migration tool's own
-    tables. Raises psycopg.Error where the copy cannot be read.
+    tables. `statements` are known to be sent. Raises psycopg.Error where the copy cannot be read.
     """
     began = time.monotonic()
     known = inventory(connection)
     order = tuple(one for one in in_order(known, pending) if not history(one.name))
     people = users(connection, order)
     chosen = settings(connection)
+    sent = parse(connection, chosen_statements(statements), session_settings(chosen, "")["search_path"])
+    called = callers(connection)
     tester = Tester(connection, tuple(known.roots))
     samples: dict[str, Sample] = {}
     proven: dict[str, Mapping[Key, Proven]] = {}
@@ -113,7 +127,8 @@ def practise(
                 lesson.not_tried = [NotTried(relation.name, "", "its statements did not end in time")]
             not_tried += lesson.not_tried
     duration_ms = (time.monotonic() - began) * 1000
-    return Practised(known, order, people, samples, proven, tuple(not_tried), duration_ms)
+    parsed = tuple(text for text, error in sent.items() if error is None)
+    return Practised(known, order, people, samples, proven, called, parsed, tuple(not_tried), duration_ms)
 
 
 def attempts(relation: Relation, people: Users, found: Sample) -> Iterator[tuple[Key, User, Row | None, Operation]]:
@@ -122,15 +137,15 @@ def attempts(relation: Relation, people: Users, found: Sample) -> Iterator[tuple
     for place, user in enumerate(people.tried):
         for number, row in enumerate(rows if place == 0 else rows[:1]):
             for operation in operations(relation, user, row, found.often_null):
-                if number and (operation.column or not operation.counted):
+                if number and operation.what not in _OF_EVERY_ROW:
                     continue
                 counted = operation.counted and place == 0 and number == 0
                 yield (user.role, number, operation.what), user, row, replace(operation, counted=counted)
 
 
-def steps(relation: Relation, user: User, operation: Operation, row: Row | None, way: str) -> tuple[Step, ...]:
+def steps(relation: Relation, operation: Operation, row: Row | None, way: str) -> tuple[Step, ...]:
     """What a superuser prepares in a database where the relation is like this."""
-    made: list[Step] = [("replica", MAKE_STAND_IN)] if user.stands_in else []
+    made: list[Step] = []
     if row is None or operation.explained:
         return tuple(made)
     if operation.verb == "INSERT":
@@ -203,7 +218,7 @@ class _Lesson:
     ) -> Try:
         way = self._ways(operation)[turn]
         own = {**session_settings(self.chosen, user.role), **given.get((*key[:2], ""), {})}
-        prepared = steps(self.relation, user, operation, row, way)
+        prepared = steps(self.relation, operation, row, way)
         return Try(operation, user.role, prepared, own, reading(self.relation, operation, row))
 
     def _steady(

@@ -22,12 +22,12 @@ WITH RECURSIVE far AS (
       SELECT d.refobjid AS below, r.ev_class AS oid FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
        WHERE d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_rewrite'::regclass
       UNION ALL SELECT inhrelid, inhparent FROM pg_inherits) above ON above.below = far.oid)
-SELECT c.oid::int8, format('%I.%I', n.nspname, c.relname), c.relkind::text, c.relrowsecurity,
+SELECT c.oid::int8, format('%%I.%%I', n.nspname, c.relname), c.relkind::text, c.relrowsecurity,
        CASE c.relkind WHEN 'm' THEN 0 WHEN 'v' THEN pg_relation_is_updatable(c.oid, true) ELSE 28 END,
        EXISTS (SELECT FROM far WHERE far.oid = c.oid),
        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgtype & 64 <> 0)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (%s OR NOT c.relispartition) AND c.relpersistence <> 't'
    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pytest_dryrun') AND n.nspname !~ '^pg_(toast|temp)'
    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                      AND d.deptype = 'e')
@@ -166,10 +166,10 @@ class Inventory:
     names: Mapping[int, str] = field(repr=False)
 
 
-def inventory(connection: psycopg.Connection[Any]) -> Inventory:
-    """Read what the application's statements can name: no partition by itself, nothing of an extension."""
+def inventory(connection: psycopg.Connection[Any], *, leaves: bool = False) -> Inventory:
+    """Read what the application's statements can name: nothing of an extension, partitions only with `leaves`."""
     with pinned(connection):
-        rows = connection.execute(_RELATIONS).fetchall()
+        rows = connection.execute(_RELATIONS, (leaves,)).fetchall()
         oids = [row[0] for row in rows]
         columns: dict[int, list[Column]] = defaultdict(list)
         for oid, *facts in connection.execute(_COLUMNS, (oids,)):

@@ -21,10 +21,14 @@ from pytest_dryrun.rehearsal.release.practice import (
     steps,
 )
 from pytest_dryrun.rehearsal.release.relations import Inventory, Relation, inventory
-from pytest_dryrun.rehearsal.release.roles import STAND_IN, User, session_settings, settings, users
+from pytest_dryrun.rehearsal.release.rights import rights_lost
+from pytest_dryrun.rehearsal.release.roles import User, session_settings, settings
 from pytest_dryrun.rehearsal.release.samples import Sample
+from pytest_dryrun.rehearsal.release.statements import parse, without_values
 from pytest_dryrun.rehearsal.release.trying import Answer, Tester, TooSlow, Try
 
+# foreign_key_violation, and restrict_violation as PostgreSQL 18 has it.
+_REFERENCED = ("23503", "23001")
 NO_TABLE, NO_COLUMN, NO_RIGHT = "42P01", "42703", "42501"
 
 Counts = Mapping[int, tuple[int, int, int]]
@@ -66,10 +70,10 @@ def replay(connection: psycopg.Connection[Any], practised: Practised, deadline: 
     Raises psycopg.Error where the copy cannot be read.
     """
     began = time.monotonic()
-    now = inventory(connection)
+    now = inventory(connection, leaves=True)
     chosen = settings(connection)
     tester = Tester(connection, tuple(now.roots))
-    breaks: list[Break] = [*_rights_lost(connection, practised, now)]
+    breaks: list[Break] = [*_statically(connection, practised, now)]
     not_tried: list[NotTried] = []
     tried = 0
     for relation in practised.order:
@@ -89,26 +93,17 @@ def replay(connection: psycopg.Connection[Any], practised: Practised, deadline: 
     return Replayed(tuple(breaks), tuple(not_tried), tried, (time.monotonic() - began) * 1000)
 
 
-def _rights_lost(connection: psycopg.Connection[Any], practised: Practised, now: Inventory) -> Iterator[Break]:
-    """What each role may no longer do, those included that nothing was tried as."""
-    here = [now.relations[one.name] for one in practised.order if one.name in now.relations]
-    people = users(connection, here)
-    left = {str(name) for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
-    for relation in here:
-        held = {user.role: user.rights for user in people[relation.name].everybody}
-        for user in practised.users[relation.name].everybody:
-            if user.role not in left:
-                continue  # reported as a role that is gone
-            for verb, columns in user.rights.items():
-                if verb not in held.get(user.role, {}):
-                    said = f"role {user.role} no longer has the right"
-                    yield Break(relation.name, user.role, verb, verb, NO_RIGHT, said)
-                elif (has := held[user.role][verb]) is not None:
-                    names = {column.name for column in relation.columns}
-                    had = names if columns is None else columns & names
-                    if lost := sorted(had - has):
-                        said = f"role {user.role} no longer has the right on column {', '.join(lost)}"
-                        yield Break(relation.name, user.role, verb, verb, NO_RIGHT, said, columns=tuple(lost))
+def _statically(connection: psycopg.Connection[Any], practised: Practised, now: Inventory) -> Iterator[Break]:
+    """What is read: rights of all roles, and whether known statements still parse."""
+    for name, role, verb, columns in rights_lost(connection, practised.order, practised.users, practised.callers, now):
+        on = f" on column {', '.join(columns)}" if columns else ""
+        yield Break(name, role, verb, verb, NO_RIGHT, f"role {role} no longer has the right{on}", columns=columns)
+    path = session_settings(settings(connection), "")["search_path"]
+    for text, error in parse(connection, practised.statements, path).items():
+        if error is not None:
+            shown = without_values(text)
+            said = error.diag.message_primary or "it no longer parses"
+            yield Break("", "", "statement", "a statement that it is known to send", error.sqlstate or "", said, shown)
 
 
 @dataclass(slots=True)
@@ -161,12 +156,9 @@ class _Again:
 
     def _there(self, here: Relation, sample: Sample) -> set[int]:
         """The numbers of the rows that still exist; all of them where that cannot be asked."""
-        key = self.relation.key if all(here.column(name) for name in self.relation.key) else ()
-        if not key:
-            return set(range(len(sample.rows)))
         found = set()
         for number, row in enumerate(sample.rows):
-            condition = find_row(replace(here, key=key), row)
+            condition = find_row(self.relation, row)
             try:
                 answer = self.tester.connection.execute(
                     f"SELECT EXISTS (SELECT FROM {here.name} WHERE {condition})"
@@ -188,7 +180,7 @@ class _Again:
         }
         key = tuple(name for name in self.relation.key if here.column(name))
         found = replace(here, key=key or here.key, columns=_shared(here, self.relation))
-        prepared = steps(found, user, operation, row, before.way)
+        prepared = steps(found, operation, row, before.way)
         read = reading(replace(self.relation, columns=_shared(self.relation, here)), operation, row)
         return Try(operation, user.role, prepared, own, read if before.answer.read else "")
 
@@ -213,6 +205,8 @@ class _Again:
         if answer.stage == "prepare":
             why = f"{answer.state} {answer.message}"
             self.not_tried.append(NotTried(old.name, operation.what, f"it could not be prepared: {why}"))
+        elif operation.verb == "DELETE" and answer.state in _REFERENCED and self.now.relations[old.name].kind == "v":
+            self.not_tried.append(NotTried(old.name, operation.what, "other rows refer to the row behind the view"))
         elif answer.stage == "role":
             yield broken(answer.state, answer.message)
         elif not answer.worked:
@@ -285,6 +279,3 @@ def _moved(now: Mapping[int, Sequence[int]], was: Mapping[int, Sequence[int]]) -
     """Whether as many rows are written as before, wherever they lie now."""
     total = sum(sum(values) for values in was.values())
     return bool(total) and sum(sum(values) for values in now.values()) >= total
-
-
-__all__ = ["NO_COLUMN", "NO_RIGHT", "NO_TABLE", "STAND_IN", "Break", "Replayed", "replay"]

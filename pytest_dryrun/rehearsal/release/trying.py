@@ -15,60 +15,71 @@ from typing import Any
 import psycopg
 
 from pytest_dryrun.rehearsal.release.operations import Operation
+from pytest_dryrun.rehearsal.release.roles import MAKE_STAND_IN, STAND_IN
 
 # Longer than this nobody waits for the statements of one relation.
 TIME_LIMIT_MS = 5000
 
 _DONE = "DRYRB"
+# Changing the replication role or the search path has every expression planned again: little is said in between.
 _FUNCTION = f"""
-CREATE FUNCTION pg_temp.dryrun_try(tries jsonb, tables int8[]) RETURNS jsonb LANGUAGE plpgsql AS $body$
+CREATE FUNCTION pg_temp.dryrun_try(asked jsonb, tables int8[]) RETURNS jsonb LANGUAGE plpgsql AS $body$
 DECLARE
-  one jsonb; item record; answers jsonb := '[]'; answer jsonb; stage text; hit int8;
-  before jsonb; after jsonb; found text[];
-  state text; said text; about text; rule text;
+  part record; one record; item record; answers jsonb := '[]'; stage text; hit int8; before jsonb; after jsonb;
+  found text[]; state text; said text; about text; rule text;
 BEGIN
-  FOR one IN SELECT value FROM pg_catalog.jsonb_array_elements(tries) LOOP
-    answer := '{{}}'; stage := 'prepare';
+  FOR part IN SELECT value->'prepare' AS steps, value->'settings' AS settings, value->'tries' AS tries
+                FROM pg_catalog.jsonb_array_elements(asked) LOOP
     BEGIN
-      FOR item IN SELECT value->>0 AS mode, value->>1 AS command
-                    FROM pg_catalog.jsonb_array_elements(one->'prepare') LOOP
-        PERFORM pg_catalog.set_config('session_replication_role', item.mode, true);
+      FOR item IN SELECT value #>> '{{}}' AS command FROM pg_catalog.jsonb_array_elements(part.steps) LOOP
         EXECUTE item.command;
       END LOOP;
       PERFORM pg_catalog.set_config('session_replication_role', 'origin', true);
-      IF (one->>'counted')::bool THEN
-        before := pg_temp.dryrun_counts(tables);
-      END IF;
-      FOR item IN SELECT key AS name, value #>> '{{}}' AS setting FROM pg_catalog.jsonb_each(one->'settings') LOOP
-        PERFORM pg_catalog.set_config(item.name, item.setting, true);
+      PERFORM pg_catalog.set_config(key, value #>> '{{}}', true) FROM pg_catalog.jsonb_each(part.settings);
+      FOR one IN SELECT value->>'role' AS role, value->>'sql' AS command, (value->>'counted')::bool AS counted,
+                        value->>'read' AS read, value->'prepare' AS steps,
+                        pg_catalog.jsonb_array_length(value->'prepare') > 0 AS prepared
+                   FROM pg_catalog.jsonb_array_elements(part.tries) LOOP
+        stage := 'prepare'; hit := 0; before := NULL; after := NULL; found := NULL; state := NULL; said := NULL;
+        about := NULL; rule := NULL;
+        BEGIN
+          IF one.prepared THEN
+            FOR item IN SELECT value->>0 AS mode, value->>1 AS command
+                          FROM pg_catalog.jsonb_array_elements(one.steps) LOOP
+              PERFORM pg_catalog.set_config('session_replication_role', item.mode, true);
+              EXECUTE item.command;
+            END LOOP;
+            SET LOCAL session_replication_role = origin;
+          END IF;
+          IF one.counted THEN
+            before := pg_temp.dryrun_counts(tables);
+          END IF;
+          stage := 'role';
+          PERFORM pg_catalog.set_config('role', one.role, true);
+          stage := 'operation';
+          EXECUTE one.command;
+          GET DIAGNOSTICS hit = ROW_COUNT;
+          SET CONSTRAINTS ALL IMMEDIATE;
+          SET LOCAL ROLE NONE;
+          stage := 'done';
+          IF one.counted THEN
+            after := pg_temp.dryrun_counts(tables);
+          END IF;
+          IF one.read IS NOT NULL THEN
+            EXECUTE one.read INTO found;
+          END IF;
+          RAISE EXCEPTION USING ERRCODE = '{_DONE}';
+        EXCEPTION WHEN OTHERS THEN
+          GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, said = MESSAGE_TEXT, about = COLUMN_NAME,
+                                  rule = CONSTRAINT_NAME;
+        END;
+        answers := answers || pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('stage', stage, 'hit', hit,
+          'before', before, 'after', after, 'read', found, 'state', state, 'message', said, 'column', about,
+          'constraint', rule));
       END LOOP;
-      stage := 'role';
-      PERFORM pg_catalog.set_config('role', one->>'role', true);
-      stage := 'operation';
-      EXECUTE one->>'sql';
-      GET DIAGNOSTICS hit = ROW_COUNT;
-      SET CONSTRAINTS ALL IMMEDIATE;
-      PERFORM pg_catalog.set_config('role', 'none', true);
-      stage := 'done';
-      answer := answer || pg_catalog.jsonb_build_object('hit', hit);
-      IF (one->>'counted')::bool THEN
-        answer := answer || pg_catalog.jsonb_build_object('before', before, 'after', pg_temp.dryrun_counts(tables));
-      END IF;
-      IF one ? 'read' THEN
-        EXECUTE one->>'read' INTO found;
-        answer := answer || pg_catalog.jsonb_build_object('read', found);
-      END IF;
       RAISE EXCEPTION USING ERRCODE = '{_DONE}';
-    EXCEPTION
-      WHEN SQLSTATE '{_DONE}' THEN
-        answer := answer || pg_catalog.jsonb_build_object('stage', stage);
-      WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, said = MESSAGE_TEXT, about = COLUMN_NAME,
-                                rule = CONSTRAINT_NAME;
-        answer := answer || pg_catalog.jsonb_build_object('stage', stage, 'state', state, 'message', said,
-                                                          'column', about, 'constraint', rule);
+    EXCEPTION WHEN SQLSTATE '{_DONE}' THEN NULL;
     END;
-    answers := answers || pg_catalog.jsonb_build_array(answer);
   END LOOP;
   RETURN answers;
 END $body$
@@ -84,7 +95,12 @@ CREATE FUNCTION pg_temp.dryrun_counts(tables int8[]) RETURNS jsonb LANGUAGE sql 
    WHERE i + u + d > 0
 $body$
 """
-_SETTINGS = {"session_replication_role": "replica", "lock_timeout": "2000", "statement_timeout": str(TIME_LIMIT_MS)}
+_SETTINGS = {
+    "jit": "off",
+    "session_replication_role": "replica",
+    "lock_timeout": "2000",
+    "statement_timeout": str(TIME_LIMIT_MS),
+}
 
 Step = tuple[str, str]
 """Preparation by a superuser: the replication role (`replica` fires no trigger and checks no key), and the SQL."""
@@ -102,14 +118,13 @@ class Try:
 
     def document(self) -> dict[str, Any]:
         """As the function takes it."""
-        found: dict[str, Any] = {
+        return {
             "sql": self.operation.sql,
             "role": self.role,
             "prepare": self.prepare,
-            "settings": dict(self.settings),
             "counted": self.operation.counted,
+            "read": self.read or None,
         }
-        return found | ({"read": self.read} if self.read else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +168,21 @@ class Tester:
         self.connection.execute(_COUNTS)
         self.connection.execute(_FUNCTION)
 
+    @staticmethod
+    def _common(one: Try) -> list[str]:
+        return [MAKE_STAND_IN] if one.role == STAND_IN else []
+
     def run(self, tries: Sequence[Try]) -> list[Answer]:
         """Try them one after the other, each from the same state. Raises TooSlow."""
         if not tries:
             return []
-        asked = json.dumps([one.document() for one in tries])
+        groups: list[dict[str, Any]] = []
+        for one in tries:  # what neighbours have in common is prepared once for all of them
+            common = {"prepare": self._common(one), "settings": dict(one.settings)}
+            if not groups or any(groups[-1][name] != value for name, value in common.items()):
+                groups.append({**common, "tries": []})
+            groups[-1]["tries"].append(one.document())
+        asked = json.dumps(groups)
         try:
             row = self.connection.execute(
                 "SELECT pg_temp.dryrun_try(%s::text::jsonb, %s)", (asked, list(self.tables))
@@ -165,6 +190,11 @@ class Tester:
         except psycopg.errors.QueryCanceled as error:
             raise TooSlow from error
         return [_answer(found) for found in (row[0] if row else [])]
+
+
+def _error(found: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    state, message, column, constraint = (found[name] or "" for name in ("state", "message", "column", "constraint"))
+    return state, message, column, constraint
 
 
 def _answer(found: Mapping[str, Any]) -> Answer:
@@ -176,10 +206,7 @@ def _answer(found: Mapping[str, Any]) -> Answer:
     }
     return Answer(
         found["stage"],
-        found.get("state", ""),
-        found.get("message", ""),
-        found.get("column", ""),
-        found.get("constraint", ""),
+        *(("", "", "", "") if found["stage"] == "done" else _error(found)),
         int(found.get("hit") or 0),
         counts,
         tuple(found.get("read") or ()),

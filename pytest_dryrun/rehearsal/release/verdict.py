@@ -13,7 +13,7 @@ from pytest_dryrun.rehearsal.judge.counting import finding
 from pytest_dryrun.rehearsal.release.replay import NO_RIGHT, Break
 from pytest_dryrun.rehearsal.release.roles import STAND_IN
 from pytest_dryrun.sql.names import bare, last, parts
-from pytest_dryrun.sql.places import find
+from pytest_dryrun.sql.places import find, words
 
 RULE = "old-release-breaks"
 # Findings whose cause takes the whole relation away, or a column of it.
@@ -21,6 +21,8 @@ _RELATION_RULES = frozenset({"renamed", "object-dropped", "table-dropped", "sche
 _COLUMN_RULES = frozenset({"renamed", "column-dropped", "required-column", "object-changed"})
 _VERBS = ["alter", "create", "drop", "revoke", "grant", "refresh", "rename", "set", "update", "insert", "delete"]
 FEW = 3
+# undefined_function and datatype_mismatch: what a parameter of the old type meets.
+_TYPED = ("42883", "42804")
 
 
 def verdict(pending: Sequence[Migration], breaks: Sequence[Break], found: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -31,7 +33,8 @@ def verdict(pending: Sequence[Migration], breaks: Sequence[Break], found: Sequen
     groups: dict[tuple[str, str, str], list[Break]] = defaultdict(list)
     for one in breaks:
         if not any(_names(item, one) for item in found):
-            groups[one.relation, one.state, "" if one.state else one.message].append(one)
+            apart = one.sql if not one.relation else "" if one.state else one.message
+            groups[one.relation, one.state, apart].append(one)
     return tuple(_finding(pending, group) for group in groups.values())
 
 
@@ -51,6 +54,8 @@ def _confirmed(item: Finding, breaks: Sequence[Break]) -> Finding:
 def _names(item: Finding, one: Break) -> bool:
     """Whether a finding names what this break comes from: the relation as a whole, or a column of it."""
     evidence = item.evidence
+    if not one.relation:
+        return _in_statement(item, one)
     if item.rule == "schema-dropped":
         return bool(evidence.get("schema") == parts(one.relation)[0])
     gone = item.table if item.rule == "table-dropped" else evidence.get("old") or evidence.get("object")
@@ -66,13 +71,24 @@ def _names(item: Finding, one: Break) -> bool:
     return not names.isdisjoint(one.columns) or (one.constraint != "" and evidence.get("check") == one.constraint)
 
 
+def _in_statement(item: Finding, one: Break) -> bool:
+    """Whether a statement that no longer parses names what a finding says is gone."""
+    if item.severity is not Severity.BLOCKER or item.rule not in _RELATION_RULES | _COLUMN_RULES:
+        return False
+    evidence = item.evidence
+    named = evidence.get("column") or _column(evidence.get("old") or evidence.get("object") or item.table)
+    return bool(named) and str(named) in set(words(one.sql))
+
+
 def _column(identity: Any) -> str:
     return bare(last(str(identity))) if identity else ""
 
 
 def _finding(pending: Sequence[Migration], group: Sequence[Break]) -> Finding:
     first = group[0]
-    name = bare(parts(first.relation)[-1])
+    if not first.relation:
+        return _statement(pending, first)
+    name = bare(parts(first.relation.split("(", maxsplit=1)[0])[-1])
     words = [name, *first.columns[:1]] if first.columns else [name]
     place = find(pending, [first.constraint] if first.constraint else words, _VERBS)
     harmless = all(one.harmless for one in group)
@@ -92,12 +108,28 @@ def _finding(pending: Sequence[Migration], group: Sequence[Break]) -> Finding:
         )
         said += f"{place}: {first.message}."
     said += _remedy(first, harmless=harmless)
-    return finding(RULE, severity, said, place, first.relation, _evidence(group))
+    about = first.relation if "(" in first.relation else None
+    return finding(RULE, severity, said, place, None if about else first.relation, _evidence(group), about=about)
+
+
+def _statement(pending: Sequence[Migration], one: Break) -> Finding:
+    """A known statement that no longer parses; what it names may be found in the migrations."""
+    place = find(pending, [word for word in words(one.message) if len(word) > 1][-3:], _VERBS)
+    said = (
+        f"A statement that the running release is known to send no longer parses after the migration, changed {place}"
+    )
+    said += f": SQLSTATE {one.state}, {one.message}. The statement: {one.sql[:500]}.{_remedy(one, harmless=False)}"
+    return finding(RULE, Severity.BLOCKER, said, place, None, _evidence([one]))
 
 
 def _remedy(first: Break, *, harmless: bool) -> str:
     if harmless:
         return " Make sure that the running release expects that."
+    if first.state in _TYPED:
+        return (
+            " Typed parameters, as Prisma, JDBC and others send them, no longer fit. Keep the type until no running "
+            "release needs it: add a column of the new type beside it."
+        )
     if first.state == NO_RIGHT:
         return " It had this right before. Grant it again in the same migration, or let no release need it first."
     return (

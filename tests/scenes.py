@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -70,10 +70,21 @@ def rehearsed(postgres: Conninfo, setup: str, *pending: str) -> Iterator[Scene]:
 
 
 @contextmanager
-def released(postgres: Conninfo, setup: str, *pending: str, time_limit_s: float = 60) -> Iterator[Tried]:
-    """What the running release's trial says of `pending`, with what other judges name of the same causes."""
-    trial = Trial(f"test_{uuid.uuid4().hex[:12]}", time_limit_s)
+def released_copies(
+    postgres: Conninfo,
+    setup: str,
+    *pending: str,
+    time_limit_s: float = 60,
+    statements: tuple[str, ...] = (),
+    first: Callable[[Conninfo], object] = lambda _: None,
+) -> Iterator[tuple[Conninfo, Conninfo, Tried]]:
+    """Both databases, and what the trial of the running release says, with what other judges name of its causes.
+
+    `first` is called with the untouched database before anything is migrated: roles are the whole server's.
+    """
+    trial = Trial(f"test_{uuid.uuid4().hex[:12]}", time_limit_s, statements)
     with prepared(postgres, setup, *pending) as (template, copy, files):
+        first(template)
         practised = running_release.before(postgres, template, trial, files, frozenset())
         for file in files:
             with connect(copy, settings={"search_path": "public", "allow_system_table_mods": "on"}) as connection:
@@ -82,7 +93,14 @@ def released(postgres: Conninfo, setup: str, *pending: str, time_limit_s: float 
             scene = _scene(untouched, migrated, files)
             release = (*names_gone(scene), *required_columns(scene), *cascades_added(scene))
             others = destructive(scene)
-        yield running_release.after(postgres, copy, trial, practised, files, release, others)
+        yield template, copy, running_release.after(postgres, copy, trial, practised, files, release, others)
+
+
+@contextmanager
+def released(postgres: Conninfo, setup: str, *pending: str, **how: Any) -> Iterator[Tried]:
+    """What the trial of the running release says of `pending`."""
+    with released_copies(postgres, setup, *pending, **how) as (_, _, tried):
+        yield tried
 
 
 def short(findings: tuple[Finding, ...]) -> list[tuple[str, Severity, str | None]]:

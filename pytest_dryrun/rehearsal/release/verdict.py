@@ -21,6 +21,7 @@ _RELATION_RULES = frozenset({"renamed", "object-dropped", "table-dropped", "sche
 _COLUMN_RULES = frozenset({"renamed", "column-dropped", "required-column", "object-changed"})
 _VERBS = ["alter", "create", "drop", "revoke", "grant", "refresh", "rename", "set", "update", "insert", "delete"]
 FEW = 3
+_NO_LABEL = "22P02"
 # undefined_function and datatype_mismatch: what a parameter of the old type meets.
 _TYPED = ("42883", "42804")
 
@@ -56,6 +57,9 @@ def _names(item: Finding, one: Break) -> bool:
     evidence = item.evidence
     if not one.relation:
         return _in_statement(item, one)
+    if evidence.get("kind") == "enum value" and one.state == _NO_LABEL:
+        label = str(evidence.get("old")).rpartition(".'")[2].removesuffix("'").replace("''", "'")
+        return f'"{label}"' in one.message
     if item.rule == "schema-dropped":
         return bool(evidence.get("schema") == parts(one.relation)[0])
     gone = item.table if item.rule == "table-dropped" else evidence.get("old") or evidence.get("object")

@@ -63,3 +63,23 @@ def test_indexes_do_not_block(rehearsal, record):
     """
     record.judge(rehearsal.indexes)
     rehearsal.hold()
+
+
+@check("running-release", criterion="release-compatible")
+def test_running_release(rehearsal, record):
+    """The running release keeps working on the migrated database.
+
+    Yesterday's release reads and writes while the migration is deployed, until its last instance is replaced. What it
+    may do is tried before and after on copies that are thrown away, as each role that has rights there: SELECT by name
+    and key, INSERT, UPDATE and DELETE of rows like those that are there.
+
+    When it is red: expand first and remove in a later release, or waive the finding with its reason. A team that stops
+    the application for the deployment drops this row of the matrix instead.
+    """
+    tried = rehearsal.tried
+    record.fact("Statements tried", tried.statements)
+    record.fact("Seconds to try them", round(tried.duration_ms / 1000, 2), "s")
+    record.fact("Not tried", "\n".join(map(str, tried.not_tried)) or "none")
+    record.judge(rehearsal.release)
+    rehearsal.hold()
+    tried.hold()

@@ -206,6 +206,12 @@ class Stalls(Table):
     longest_transaction_ms: NotNegative = 0
 
 
+class RunningRelease(Table):
+    """`[targets.NAME.running_release]`: how long what the running release does may be tried, in seconds."""
+
+    time_limit_s: Positive = 60
+
+
 class P0(Table):
     """`[targets.NAME.p0]`: where open P0 bugs show."""
 
@@ -273,6 +279,7 @@ class Target(Table):
     smoke: Smoke = Smoke()
     performance: Performance = Performance()
     stalls: Stalls = Stalls()
+    running_release: RunningRelease = RunningRelease()
     p0: P0 = P0()
     ssh: Ssh | None = None
     database: Database = Database()

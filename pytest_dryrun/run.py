@@ -25,6 +25,7 @@ from pytest_dryrun.steps.leftovers import Start
 from pytest_dryrun.steps.memo import step
 from pytest_dryrun.steps.rehearsal import Rehearsal, Template, rehearse
 from pytest_dryrun.steps.rollback import RolledBack
+from pytest_dryrun.steps.running_release import Trial
 from pytest_dryrun.survey import Survey
 
 
@@ -109,8 +110,16 @@ class DryRun(Survey, ABC):
                 queue=self.copy_name(names.QUEUE),
                 free_bytes=self.server().free_bytes,
                 longest_transaction=self.longest_transaction,
+                trial=Trial(
+                    self.copy_name(names.RELEASE), self.target.running_release.time_limit_s, self.sent_statements()
+                ),
             )
-        self.publish(statements=done.statements, tables=done.tables, schema_diff=done.diff_sql)
+        self.publish(
+            statements=done.statements,
+            tables=done.tables,
+            schema_diff=done.diff_sql,
+            running_release=done.tried.as_document(),
+        )
         self.note(*done.notes)
         return done
 
@@ -149,6 +158,10 @@ class DryRun(Survey, ABC):
                 "Roles are the whole server's, so the target does not stand there as it was found.",
                 "Compare the roles with those of before, by hand, and run again.",
             ) from error
+
+    def sent_statements(self) -> tuple[str, ...]:
+        """Statements that the application is known to send."""
+        return self.target.performance.queries
 
     def copy_name(self, what: str) -> str:
         """What a copy of the target is called on the server that holds the copies."""

@@ -39,8 +39,8 @@ from pytest_dryrun.steps.rehearsal import Template
 from pytest_dryrun.steps.rollback import BESIDE_STEPS, STEPS, RolledBack
 from pytest_dryrun.steps.tuples import Counters
 
-COPIES = 2
-"""The template, and the copy that is migrated."""
+COPIES = 3
+"""The template, the copy that is migrated, and one on which the running release is tried."""
 
 
 class StagingCopies(StagingAccess, ABC):

@@ -32,6 +32,7 @@ CRITERIA = {
     "latency": "Query latency < 500 ms",
     "no-p0": "No P0 bugs detected",
     "no-stalls": "No reader or writer blocked too long",
+    "release-compatible": "The running release keeps working",
     "rollback-proven": "Rollback proven",
 }
 
@@ -193,8 +194,15 @@ def checks() -> list[Document]:
             "indexes-do-not-block",
             "no-stalls",
             "Indexes are built without keeping writers out",
-            findings=[renamed],
             blocking=True,
+        ),
+        check(
+            "4.6",
+            "running-release",
+            "release-compatible",
+            "The running release keeps working on the migrated database",
+            fact("Statements tried", 212),
+            findings=[renamed],
         ),
         check(
             "5.1",
@@ -441,6 +449,7 @@ def go() -> Document:
         "state_unknown": False,
         "rolled_back": False,
         "rollback": {"host": "", "commands": [], "outcome": "", "said": []},
+        "running_release": {"statements": 212, "relations": 12, "not_tried": [], "duration_ms": 431.5},
         "versions": {"server": "PostgreSQL 16.4", "provider": "binaries"},
         "schema_diff": SCHEMA_DIFF,
         "notes": [

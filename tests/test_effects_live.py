@@ -17,7 +17,7 @@ from pytest_dryrun.model.values import Change, Finding, Severity, TableCompariso
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.catalog.difference import CatalogChange, difference
 from pytest_dryrun.postgres.connection import Conninfo, connect
-from pytest_dryrun.rehearsal.judge import columns, defaults, destructive, foreign_keys, required, violations
+from pytest_dryrun.rehearsal.judge import columns, defaults, destructive, foreign_keys, names_gone, required, violations
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.statements import cut
 
@@ -50,6 +50,11 @@ def migration(text: str, name: str = "20260101_change") -> Migration:
     return Migration(name, f"{name}/migration.sql", text, "", cut(text))
 
 
+def destroyed(scene: Scene) -> tuple[Finding, ...]:
+    """What is lost, and which names are gone."""
+    return (*destructive.destructive(scene), *names_gone.names_gone(scene))
+
+
 @dataclass(frozen=True)
 class Stage:
     """A database with data, and a second connection that sees it as it was."""
@@ -75,7 +80,7 @@ class Stage:
     def destructive(self, text: str, *comparisons: TableComparison) -> tuple[Finding, ...]:
         """The verdict on one pending migration, its effects undone again."""
         try:
-            return destructive.destructive(self.scene(text, *self.after(text), comparisons))
+            return destroyed(self.scene(text, *self.after(text), comparisons))
         finally:
             self.connection.rollback()  # what a judge asked keeps no lock that the next test would wait for
 
@@ -198,15 +203,16 @@ def test_harmless_changes_are_no_findings(stage: Stage):
     assert () == stage.destructive(text, unchanged)
 
 
-def test_objects_without_rows_are_warnings(stage: Stage):
-    """A dropped view, index, function or constraint is shown."""
+def test_objects_without_rows(stage: Stage):
+    """A dropped view breaks who reads it; an index, a trigger's function or a constraint is shown."""
     found = stage.destructive(
         "DROP VIEW adults; DROP INDEX post_author_idx; DROP FUNCTION touch(); ALTER TABLE pair DROP CONSTRAINT pair_a_b_key;"
     )
     assert {("view", 1), ("index", 1), ("function", 1), ("constraint", 1)} == {
         (item.evidence["kind"], item.line) for item in found
     }
-    assert {("object-dropped", W)} == {(item.rule, item.severity) for item in found}
+    severities = {item.evidence["kind"]: item.severity for item in found if item.rule == "object-dropped"}
+    assert {"view": B, "index": W, "function": W, "constraint": W} == severities
 
 
 def test_rows_and_values_say_what_became_of_them(stage: Stage):
@@ -266,7 +272,7 @@ def test_unverified_columns_and_bookkeeping(stage: Stage):
 def test_a_view_under_the_old_name_serves_the_running_release(stage: Stage, view: str, severity: Severity):
     """A renamed table is a warning only where every old statement goes on working."""
     text = f'ALTER TABLE "User" RENAME TO member; {view}'
-    found = stage.after(text, lambda *seen: destructive.destructive(stage.scene(text, *seen)))
+    found = stage.after(text, lambda *seen: destroyed(stage.scene(text, *seen)))
     assert [(severity, 1)] == [(item.severity, item.line) for item in found if item.rule == "renamed"]
 
 
@@ -275,7 +281,7 @@ def test_a_count_that_fails_stays_a_blocker(stage: Stage):
     after, changes = stage.after("DROP TABLE empty; ALTER TABLE pair DROP COLUMN b;")
     with stage.template.transaction(force_rollback=True):
         stage.template.execute("DROP TABLE public.empty, public.pair")
-        found = destructive.destructive(stage.scene("", after, changes))
+        found = destroyed(stage.scene("", after, changes))
     assert {("table-dropped", B), ("column-dropped", B)} == {
         (item.rule, item.severity) for item in found if item.rule != "object-dropped"
     }

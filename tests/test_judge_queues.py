@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_locks import AX, SHARE, TABLES, USER, command, held, migration, observed
+from test_locks import AX, REMEDIES, SHARE, TABLES, USER, command, held, migration, observed
 
 from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
@@ -19,7 +19,7 @@ UNKNOWN = LongestTransaction()
 
 def found(*observations: Observed, migrations: tuple[Migration, ...] = ()) -> tuple[Queuer, ...]:
     """Find the statements behind which others queue, with limits of one second for readers and two for writers."""
-    return queuers(Yardstick(TABLES, 1, 1000, 2000), observations, migrations)
+    return queuers(Yardstick(TABLES, 1, 1000, 2000, REMEDIES), observations, migrations)
 
 
 def altered(mode: str, timeout_ms: int, *, existed: bool = True) -> Observed:

@@ -21,6 +21,7 @@ from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.fingerprint import Fingerprint, take
 from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
 from pytest_dryrun.rehearsal.judge.destructive import destructive
+from pytest_dryrun.rehearsal.judge.names_gone import names_gone
 from pytest_dryrun.rehearsal.judge.rows import not_verified
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.statements import cut, inline_waivers
@@ -102,7 +103,7 @@ def judge(database: Conninfo, postgres: Conninfo) -> Iterator[Callable[..., Judg
             found = compare_tables(before, database, copy, copied=True)
             found = tuple(counted(table, now, {}, counters) for table in found)
             scene = Scene(then, now, changes, found, pending, template, migrated)
-            findings = destructive(scene)
+            findings = (*destructive(scene), *names_gone(scene))
             unknown = not_verified(scene, before.not_verified, written)
         return Judged(findings, row_findings(found, findings), {item.table: item for item in found}, unknown)
 

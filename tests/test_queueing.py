@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from test_locks import REMEDIES
 
 from pytest_dryrun.migrations.sql_folder import SqlFolder
 from pytest_dryrun.model.scripts import Location
@@ -63,7 +64,7 @@ def first_pass(
             applying = login.database(copy.dbname) if login else copy
             seen = watch(copy, applying, folder, [PIER], timeout_s=60)
             assert seen.error is None
-            return queuers(Yardstick(sizes, 1, 1000, 1000), seen.observed, folder.folder())
+            return queuers(Yardstick(sizes, 1, 1000, 1000, REMEDIES), seen.observed, folder.folder())
         finally:
             session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(to))
 

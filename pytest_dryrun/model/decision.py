@@ -14,6 +14,7 @@ TITLES: Mapping[str, str] = {
     "latency": "Query latency < {p95_ms:g} ms",
     "no-p0": "No P0 bugs detected",
     "no-stalls": "No reader or writer blocked too long",
+    "release-compatible": "The running release keeps working",
     "rollback-proven": "Rollback proven",
 }
 DEFAULT_CRITERION = "no-p0"

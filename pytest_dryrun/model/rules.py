@@ -44,11 +44,12 @@ _RULES = (
     Rule("privileges-changed", _W, "no-destructive-operations", "Who may do what is not what it was."),
     Rule("trigger-disabled", _W, "no-destructive-operations", "A trigger or rule no longer fires as it did."),
     # The running release.
-    Rule("renamed", _B, "no-destructive-operations", "A name that the running release uses is another one now."),
-    Rule("object-dropped", _B, "no-destructive-operations", "An object that holds no rows is dropped."),
-    Rule("required-column", _B, "safe-defaults", "A writer that does not know a column can no longer write."),
-    Rule("settings-changed", _B, "no-destructive-operations", "Settings of the database or of a role are changed."),
-    Rule("cascade-added", _W, "foreign-keys-preserve-integrity", "A DELETE takes along what it did not before."),
+    Rule("renamed", _B, "running-release", "A name that the running release uses is another one now."),
+    Rule("object-dropped", _B, "running-release", "An object that holds no rows is dropped."),
+    Rule("required-column", _B, "running-release", "A writer that does not know a column can no longer write."),
+    Rule("old-release-breaks", _B, "running-release", "What the running release does no longer works."),
+    Rule("settings-changed", _B, "running-release", "Settings of the database or of a role are changed."),
+    Rule("cascade-added", _W, "running-release", "A DELETE takes along what it did not before."),
     # Time.
     Rule("table-rewritten", _B, "safe-defaults", "A table is rewritten while nobody can read it."),
     Rule("scanned-under-lock", _B, "safe-defaults", "Every row is read while others are locked out."),

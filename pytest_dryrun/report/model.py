@@ -22,6 +22,7 @@ from pytest_dryrun.report.parts import (
     Part,
     Project,
     Rollback,
+    RunningRelease,
     Section,
     Statement,
     Table,
@@ -65,6 +66,7 @@ class Report(Part):
     """Whether the target was migrated is not known."""
     rolled_back: bool = False
     rollback: Rollback = Field(default_factory=Rollback)
+    running_release: RunningRelease = Field(default_factory=RunningRelease)
     versions: dict[str, Any] = Field(default_factory=dict)
     schema_diff: str = ""
     notes: list[str] = Field(default_factory=list)
@@ -97,6 +99,7 @@ class Report(Part):
         """A document, of whatever age, with every addition at every depth; nothing is checked."""
         whole = cls.complete(document)
         parts: dict[str, type[Part]] = {"project": Project, "rollback": Rollback, "latency": Latency}
+        parts["running_release"] = RunningRelease
         whole |= {name: part.complete(whole[name]) for name, part in parts.items()}
         lists: dict[str, type[Part]] = {"findings": ListedFinding, "statements": Statement, "tables": Table}
         whole |= {name: [part.complete(item) for item in whole[name]] for name, part in lists.items()}

@@ -264,6 +264,17 @@ class Rollback(Part):
     said: list[str] = Field(default_factory=list)
 
 
+class RunningRelease(Part):
+    """How much of what the running release does was tried, before the migrations and after them."""
+
+    statements: Count = 0
+    """Tried after the migrations: those that worked before."""
+    relations: Count = 0
+    not_tried: list[str] = Field(default_factory=list)
+    """What could not be tried, each with the reason."""
+    duration_ms: Amount = 0
+
+
 class Artifacts(Part):
     """The files beside report.json."""
 

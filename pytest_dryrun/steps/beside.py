@@ -75,6 +75,6 @@ class Beside:
     def stop(self) -> None:
         """Drop this run's copies; the server goes on."""
         with ExitStack() as each_of_them:  # one that cannot be dropped does not keep the others
-            for what in (names.TEMPLATE, names.REHEARSAL, names.GOOD, names.QUEUE):
+            for what in (names.TEMPLATE, names.REHEARSAL, names.GOOD, names.QUEUE, names.RELEASE):
                 copy = neighbours.named(self.database.conninfo.dbname, what, self.run_id)
                 each_of_them.callback(databases.drop, self.conninfo, copy)

@@ -30,6 +30,7 @@ from pytest_dryrun.rehearsal.judge.enforcement import enforcement_off
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
 from pytest_dryrun.rehearsal.judge.history import history_changed
 from pytest_dryrun.rehearsal.judge.key_actions import cascades_added
+from pytest_dryrun.rehearsal.judge.names_gone import names_gone
 from pytest_dryrun.rehearsal.judge.outside import elsewhere, swallowed
 from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
 from pytest_dryrun.rehearsal.judge.positions import positions
@@ -47,6 +48,7 @@ from pytest_dryrun.rehearsal.judge.validity import constraint_findings
 from pytest_dryrun.rehearsal.judge.yardstick import Yardstick
 from pytest_dryrun.rehearsal.observe.folding import fold
 from pytest_dryrun.rehearsal.observe.observation import strength
+from pytest_dryrun.steps import running_release
 from pytest_dryrun.steps import target as names
 from pytest_dryrun.steps.comparing import compare_tables
 from pytest_dryrun.steps.failures import failures, left_behind, unapplied
@@ -86,6 +88,8 @@ class Rehearsal:
     stalls: tuple[Finding, ...] = ()
     second_pass_ms: float = 0.0
     longest_row_lock_ms: float = 0.0
+    release: tuple[Finding, ...] = ()
+    tried: running_release.Tried = field(default_factory=running_release.Tried)
     longest_read_ms: float = 0.0
     longest_write_ms: float = 0.0
     notes: tuple[str, ...] = field(default=())
@@ -132,6 +136,7 @@ def rehearse(
     limits: Stalls,
     held: roles.Roles,
     beside: bool = False,
+    trial: running_release.Trial,
     login: Conninfo | None = None,
     redact: Callable[[str], str] = str,
     native: Migrations | None = None,
@@ -148,7 +153,9 @@ def rehearse(
     secrets out of a text. `native` is how a copy is brought to the last good file where a later one failed,
     `migrations` itself where nobody is named, and `good` what that copy is called, `queue` that of the second pass, for
     which `free_bytes` has to leave room. `longest_transaction` tells how long transactions last; it is asked twice.
+    `trial` is how the running release is tried, before and after.
     """
+    practised = running_release.before(admin, template, trial, pending, migrations.history())
     copies = Copies(template, databases.copy(admin, template.dbname, name))
     with connect(copies.template, statement_timeout_s=timeout_s) as connection:
         before = read_catalog(connection, members=True)
@@ -211,7 +218,11 @@ def rehearse(
         )
         judged = _judged(found, scene, watched, sizes, performance, limits, prints.not_verified)
         found = _balanced(judged, scene, shared)
-    if watched.error is None or stopped or any(one.reached for one in watched.observed):
+    if watched.error is None:
+        others = (*found.destructive, *found.foreign_keys, *found.safe_defaults, *found.indexes)
+        tried = running_release.after(admin, copies.copy, trial, practised, pending, found.release, others)
+        return replace(found, release=tried.findings, tried=tried)
+    if stopped or any(one.reached for one in watched.observed):
         return found  # what was refused is not tried on another copy
     start = Start(admin, template, prints, good, native or migrations, login, held, timeout_s)
     left = left_behind(start, watched.error, status, migrations, Reached(after, tables), copies.copy)
@@ -260,10 +271,10 @@ def _judged(
             *foreign_keys(scene),
             *constraint_findings(scene),
             *domain_findings(scene),
-            *cascades_added(scene),
             *enforcement_off(scene),
         ),
-        safe_defaults=(*column_findings(scene), *required_columns(scene), *verdict.safe_defaults),
+        safe_defaults=(*column_findings(scene), *verdict.safe_defaults),
+        release=(*names_gone(scene), *required_columns(scene), *cascades_added(scene)),
         indexes=(*verdict.indexes, *unfinished_indexes(scene)),
         stalls=(*found.stalls, *verdict.stalls, *unseen),
         notes=(*found.notes, *verdict.notes),
@@ -272,8 +283,14 @@ def _judged(
 
 def _balanced(judged: Rehearsal, scene: Scene, shared: Cluster) -> Rehearsal:
     """Close the ledger over what the judges have found: what nobody lists or reports is reported now."""
-    reported = (*judged.destructive, *judged.foreign_keys, *judged.safe_defaults, *judged.indexes)
+    reported = (*judged.destructive, *judged.foreign_keys, *judged.safe_defaults, *judged.indexes, *judged.release)
     now = read_cluster(scene.copy)
     rest = balance(scene, shared, now, reported)
-    others = elsewhere(scene, shared, now)
-    return replace(judged, destructive=(*judged.destructive, *rest), undone=(*judged.undone, *others))
+    settings = tuple(item for item in rest if item.rule == "settings-changed")
+    others = tuple(item for item in rest if item.rule != "settings-changed")
+    return replace(
+        judged,
+        destructive=(*judged.destructive, *others),
+        release=(*judged.release, *settings),
+        undone=(*judged.undone, *elsewhere(scene, shared, now)),
+    )

@@ -27,6 +27,7 @@ TEMPLATE = "dryrun_template"
 REHEARSAL = "dryrun_rehearsal"
 GOOD = "dryrun_good"
 QUEUE = "dryrun_queue"
+RELEASE = "dryrun_release"
 BEFORE = "dryrun_before"
 
 _DUMP_EDGE_BYTES = 4096

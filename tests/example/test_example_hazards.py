@@ -20,6 +20,7 @@ JUDGES = {
     "foreign-keys-preserve-integrity",
     "indexes-do-not-block",
     "stalls",
+    "running-release",
 }
 RULES = {
     *("table-dropped", "column-dropped", "schema-dropped", "rows-lost", "content-changed", "truncated"),

@@ -10,58 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pytest_dryrun.model.scripts import Location
 from pytest_dryrun.model.values import Finding, Severity
-from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
 from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange
 from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
 from pytest_dryrun.rehearsal.judge.narrowed import narrowed
 from pytest_dryrun.rehearsal.judge.rows import rows, stands_in
 from pytest_dryrun.rehearsal.judge.scene import Scene
-from pytest_dryrun.sql.names import bare, last, parts
-
-IN_USE = (
-    "table",
-    "foreign table",
-    "column",
-    "enum value",
-    "view",
-    "materialized view",
-    "schema",
-    "enum",
-    "function",
-    "procedure",
-)
-# Dropping these loses no row, but what used them fails or works otherwise. Foreign keys are judged with the foreign
-# keys.
-NO_ROWS: tuple[str, ...] = (
-    "view",
-    "materialized view",
-    "foreign table",
-    "function",
-    "procedure",
-    "aggregate",
-    "trigger",
-    "constraint",
-    "index",
-    "sequence",
-)
-NO_ROWS += (
-    "policy",
-    "rule",
-    "enum",
-    "domain",
-    "composite type",
-    "range type",
-    "base type",
-    "extension",
-    "publication",
-    "event trigger",
-)
-
-
-# INSERT, UPDATE and DELETE as pg_relation_is_updatable counts them (manual: "System Catalog Information Functions").
-_WRITABLE = 8 | 4 | 16
+from pytest_dryrun.sql.names import bare, parts
 
 
 def destructive(scene: Scene) -> tuple[Finding, ...]:
@@ -75,8 +30,6 @@ def destructive(scene: Scene) -> tuple[Finding, ...]:
             continue
         if change.action is Action.DROPPED:
             found += _dropped(scene, change)
-        elif change.action is Action.RENAMED and change.kind in IN_USE:
-            found.append(_renamed(scene, change))
     return (*found, *narrowed(scene), *rows(scene))
 
 
@@ -88,58 +41,6 @@ def _dropped(scene: Scene, change: CatalogChange) -> Iterator[Finding]:
         yield _column_dropped(scene, change)
     elif change.kind == "schema":
         yield _schema_dropped(scene, change)
-    elif change.kind in NO_ROWS and not (
-        change.kind == "constraint" and change.old and change.old.attributes["type"] == "foreign key"
-    ):
-        if change.kind == "sequence" and change.old and change.old.attributes.get("owned_by"):
-            return
-        named = (
-            bare(change.identity.split("(", maxsplit=1)[0].rpartition(".")[2]) if "(" in change.identity else names[-1]
-        )
-        place = scene.find([named], ["drop"])
-        if change.kind == "index" and change.old and (equal := _equal_index(change.old, scene.after)):
-            yield _index_replaced(change.old, equal, place)
-            return
-        on = f" on {change.parent}" if change.parent else ""
-        yield finding(
-            "object-dropped",
-            Severity.WARNING,
-            f"{change.kind.capitalize()} {change.identity}{on} is dropped {place}. No row is lost with it, but "
-            "what relies on it fails or "
-            "works otherwise: make sure that the running release does not.",
-            place,
-            change.parent,
-            {"kind": change.kind, "object": change.identity},
-        )
-
-
-def _equal_index(old: CatalogObject, after: Catalog) -> CatalogObject | None:
-    """An index that does all the work of a dropped one; those with expressions or predicates are not compared."""
-
-    def plain(item: CatalogObject) -> bool:
-        return all(item.details["keys"]) and not item.details["partial"] and not item.details["exclusion"]
-
-    same = ("relid", "shape")
-    for item in after.of_kind("index"):
-        if (
-            plain(old)
-            and plain(item)
-            and all(item.details[key] == old.details[key] for key in same)
-            and item.attributes["valid"]
-            and item.attributes["ready"]
-            and item.details["unique"] >= old.details["unique"]
-            and item.attributes.get("replica_identity", False) >= old.attributes.get("replica_identity", False)
-        ):
-            return item
-    return None
-
-
-def _index_replaced(old: CatalogObject, equal: CatalogObject, place: Location) -> Finding:
-    by = ", the index of a constraint," if equal.details["constraint"] else ""
-    said = f"Index {old.identity} on {old.parent} is dropped {place}. {last(equal.identity)}{by} has the same columns "
-    said += "in the same order and does its work: nothing is lost."
-    evidence = {"kind": "index", "object": old.identity, "replacement": equal.identity}
-    return finding("object-dropped", Severity.INFO, said, place, old.parent, evidence)
 
 
 def _table_dropped(scene: Scene, change: CatalogChange, names: Sequence[str], accounted: str) -> Finding:
@@ -212,37 +113,3 @@ def _schema_dropped(scene: Scene, change: CatalogChange) -> Finding:
         None,
         {"schema": change.identity, "tables": tables, "rows": rows},
     )
-
-
-def _renamed(scene: Scene, change: CatalogChange) -> Finding:
-    new = str(change.renamed_to)
-    if change.kind == "enum value":
-        old_name, new_name = (
-            name.rpartition(".'")[2].removesuffix("'").replace("''", "'") for name in (change.identity, new)
-        )
-    else:
-        old_name, new_name = (bare(parts(name.split("(", maxsplit=1)[0])[-1]) for name in (change.identity, new))
-    table = change.parent if change.kind == "column" else change.identity if change.kind == "table" else None
-    place = scene.find([old_name, new_name], ["rename", "set"])
-    said = f"{change.kind.capitalize()} {change.identity} is renamed to {new} {place}. "
-    served = change.kind == "table" and _view_serves(scene, change)
-    if served:
-        said += "A view under the old name takes every read and write of the running release. Drop it in a later one."
-    else:
-        said += (
-            "The running release still uses the old name and fails from that moment on: add the new one, let both live "
-            "for a release, then drop the old one."
-        )
-    evidence = {"kind": change.kind, "old": change.identity, "new": new}
-    return finding("renamed", Severity.WARNING if served else Severity.BLOCKER, said, place, table, evidence)
-
-
-def _view_serves(scene: Scene, change: CatalogChange) -> bool:
-    """Whether a view under the table's old name has all of its columns and takes every kind of write."""
-    row = scene.copy.execute(
-        "SELECT pg_relation_is_updatable(c.oid, true) & %s = %s, ARRAY(SELECT a.attname::text FROM pg_attribute a"
-        " WHERE a.attrelid = c.oid AND a.attnum > 0) FROM pg_class c WHERE c.oid = to_regclass(%s) AND c.relkind = 'v'",
-        (_WRITABLE, _WRITABLE, change.identity),
-    ).fetchone()
-    columns = {item.name for item in scene.before.children(change.identity, "column")}
-    return row is not None and bool(row[0]) and columns <= set(row[1])

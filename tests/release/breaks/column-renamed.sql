@@ -1,0 +1,2 @@
+-- breaks: look_up
+ALTER TABLE customer RENAME name TO full_name;

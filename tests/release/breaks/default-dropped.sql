@@ -1,0 +1,2 @@
+-- breaks: sign_up
+ALTER TABLE customer ALTER state DROP DEFAULT;

@@ -1,0 +1,2 @@
+-- breaks: quote
+DROP FUNCTION discount(numeric);

@@ -1,0 +1,2 @@
+-- breaks: quote
+REVOKE EXECUTE ON FUNCTION discount(numeric) FROM shop_app;

@@ -1,0 +1,2 @@
+-- breaks: order
+ALTER TABLE purchase ALTER id DROP IDENTITY;

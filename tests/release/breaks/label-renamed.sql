@@ -1,0 +1,2 @@
+-- breaks: order
+ALTER TYPE urgency RENAME VALUE 'urgent' TO 'hot';

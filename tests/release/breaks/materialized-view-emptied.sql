@@ -1,0 +1,2 @@
+-- breaks: report
+REFRESH MATERIALIZED VIEW turnover WITH NO DATA;

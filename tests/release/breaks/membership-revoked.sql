@@ -1,0 +1,2 @@
+-- breaks: order
+REVOKE shop_writers FROM shop_app;

@@ -1,0 +1,3 @@
+-- breaks: order
+CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN DELETE FROM public.purchase WHERE id = NEW.id; RETURN NULL; END $$;
+CREATE TRIGGER discarding AFTER INSERT ON purchase FOR EACH ROW EXECUTE FUNCTION discard();

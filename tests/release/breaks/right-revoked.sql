@@ -1,0 +1,2 @@
+-- breaks: sign_up
+REVOKE INSERT ON customer FROM shop_app;

@@ -1,0 +1,2 @@
+-- breaks: raise_credit
+CREATE RULE frozen AS ON UPDATE TO customer DO INSTEAD NOTHING;

@@ -1,0 +1,2 @@
+-- breaks: report
+DROP VIEW rich;

@@ -1,0 +1,1 @@
+ALTER TABLE customer ALTER state SET DEFAULT 'fresh';

@@ -1,0 +1,1 @@
+ALTER TABLE purchase ALTER CONSTRAINT purchase_customer_id_fkey DEFERRABLE INITIALLY DEFERRED;

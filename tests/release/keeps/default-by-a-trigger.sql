@@ -1,0 +1,3 @@
+CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.state := coalesce(NEW.state, 'new'); RETURN NEW; END $$;
+CREATE TRIGGER filling BEFORE INSERT ON customer FOR EACH ROW EXECUTE FUNCTION fill();
+ALTER TABLE customer ALTER state DROP DEFAULT;

@@ -1,0 +1,1 @@
+CREATE INDEX customer_joined_idx ON customer (joined);

@@ -1,0 +1,1 @@
+ALTER TYPE urgency ADD VALUE 'idle';

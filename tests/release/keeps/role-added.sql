@@ -1,0 +1,2 @@
+CREATE ROLE shop_guest;
+GRANT SELECT ON customer TO shop_guest;

@@ -27,8 +27,11 @@ LONG = (
     "tests/test_red_checks.py",
     "tests/test_dry_run.py",
     "tests/test_bad_input.py",
+    "tests/test_hazards.py",
     "tests/test_catalog_mutations.py",
     "tests/test_effects_live.py",
+    "tests/test_disposable.py",
+    "tests/test_wheel.py",
 )
 
 

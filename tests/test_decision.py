@@ -172,6 +172,14 @@ def test_the_gate_names_what_does_not_hold_before_applying():
     assert ["missing", "red"] == [item.slug for item in gate(specs, records)]
 
 
+def test_the_gate_asks_only_what_is_required():
+    """A row that the team has dropped with a reason keeps nobody from deploying; one that guards data does."""
+    specs = [spec("release", "release-compatible", section=4), spec("rows", "no-data-loss", section=4, position=2)]
+    records = {name: CheckRecord(name, Outcome.FAILED) for name in ("release", "rows")}
+    excused = {"release-compatible": "the shop is closed meanwhile", "no-data-loss": "we know better"}
+    assert ["rows"] == [item.slug for item in gate(specs, records, excused)]
+
+
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_holding_is_passed_waived_or_not_applicable(outcome):
     """The three outcomes that let a run go on."""

@@ -131,3 +131,17 @@ def test_an_extension_elsewhere_and_of_an_older_version_is_read(beside, database
     found = statistics.top(beside, database.dbname, 1)
     assert found[0].query == "SELECT pg_sleep($1)"
     assert found[0].total_ms >= 10
+
+
+def test_what_one_role_has_sent(beside, database):
+    """Its own statements, with parameters for values, and nobody else's."""
+    statistics.enable(beside, target=database.dbname)
+    statistics.reset(beside, database.dbname)
+    with connect(database) as connection:
+        connection.execute("CREATE TABLE public.sent (n int)")
+        connection.execute("SELECT n FROM public.sent WHERE n = 7")
+        connection.execute("SET ROLE pg_monitor")
+        connection.execute("SELECT 'of another role'")
+    found = statistics.sent(beside, database.dbname)
+    assert "SELECT n FROM public.sent WHERE n = $1" in found
+    assert "SELECT $1" not in found

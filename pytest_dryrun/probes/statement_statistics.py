@@ -14,6 +14,7 @@ from pytest_dryrun.probes.smoke import clip
 
 _EXTENSION = "pg_stat_statements"
 _LONGEST_QUERY = 10_000
+_MOST = 1000
 _NOT_TOLD = "<insufficient privilege>"
 HIDDEN = "(statements of other roles, whose text this one may not read)"
 
@@ -126,6 +127,26 @@ def top(connection: Connection, database: str, n: int) -> tuple[StatementStatist
         )
         for text, calls, mean, longest, total, count in found
     )
+
+
+def sent(connection: Connection, database: str) -> tuple[str, ...]:
+    """The statements that this role itself has sent to one database, those of other tools under its name included.
+
+    Statements inside functions and those longer than 10,000 characters are left out; the commonest come first.
+    """
+    with _told("be read"):
+        view = _named(connection, _EXTENSION)
+        suffix = sql.SQL("AND toplevel") if "toplevel" in _columns(connection, view) else sql.SQL("")
+        query = sql.SQL(
+            """
+            SELECT query FROM {view}
+             WHERE dbid = %s AND userid = (SELECT oid FROM pg_roles WHERE rolname = current_user) {toplevel}
+               AND length(query) <= %s
+             GROUP BY query ORDER BY sum(calls) DESC LIMIT %s
+            """
+        ).format(view=view, toplevel=suffix)
+        rows = connection.execute(query, (_oid(connection, database), _LONGEST_QUERY, _MOST)).fetchall()
+    return tuple(text for (text,) in rows)
 
 
 def since(

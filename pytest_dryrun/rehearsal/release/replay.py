@@ -248,7 +248,7 @@ class _Again:
                 elif sum(two) < sum(one) and not _moved(now, was):
                     yield broken("", "no row of the table itself is written")
             elif table in names and two[2] > one[2]:
-                yield broken("", f"{two[2] - one[2]} rows of {name} are deleted as well")
+                yield broken("", f"rows of {name} are deleted as well ({two[2] - one[2]:,})")
             elif table in names and (two[0] > one[0] or two[1] > one[1]):
                 yield broken("", f"rows of {name} are written as well", harmless=True)
             elif table in names and sum(two) < sum(one):

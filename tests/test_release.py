@@ -97,7 +97,14 @@ def test_special_rules_keep_their_causes(postgres):
     """Who names the cause reports it, once; what was only feared and then failed is a blocker."""
     text = "ALTER TABLE club RENAME note TO remark; ALTER TABLE member RENAME TO person; DROP VIEW joined; ALTER TABLE club ALTER phase DROP DEFAULT; UPDATE club SET remark = 'y' WHERE remark IS NULL; ALTER TABLE club ALTER remark SET NOT NULL;"
     with released(postgres, SETUP, text) as tried:
-        found = sorted((item.rule, item.severity, str(item.evidence.get("old") or item.evidence.get("object") or item.evidence.get("column"))) for item in tried.findings)
+        found = sorted(
+            (
+                item.rule,
+                item.severity,
+                str(item.evidence.get("old") or item.evidence.get("object") or item.evidence.get("column")),
+            )
+            for item in tried.findings
+        )
     assert ("renamed", B, "public.club.note") in found
     assert ("renamed", B, "public.member") in found
     assert ("required-column", B, "phase") in found
@@ -119,7 +126,9 @@ def test_what_could_not_be_tried_is_listed(postgres):
 
 def test_touched_tables_come_first(postgres):
     """With little time what the migration names is tried."""
-    many = "".join(f"CREATE TABLE other_{n} (id serial PRIMARY KEY); INSERT INTO other_{n} DEFAULT VALUES;" for n in range(5))
+    many = "".join(
+        f"CREATE TABLE other_{n} (id serial PRIMARY KEY); INSERT INTO other_{n} DEFAULT VALUES;" for n in range(5)
+    )
     with prepared(postgres, many + SETUP, "ALTER TABLE member ADD x int;") as (template, _, files):
         done = running_release.before(postgres, template, Trial("test_release_order", 60), files, frozenset())
     names = [relation.name for relation in done.order]
@@ -131,8 +140,13 @@ def test_no_trace_is_left(postgres):
 
     def state(database: Conninfo) -> object:
         with connect(database) as connection:
-            files = connection.execute("SELECT relname, relfilenode FROM pg_class WHERE relkind IN ('r', 'S') AND relnamespace = 'public'::regnamespace ORDER BY 1").fetchall()
-            positions = [connection.execute(sql.SQL("SELECT * FROM public.{}").format(sql.Identifier(name))).fetchone() for name in ("club_id_seq", "member_id_seq")]
+            files = connection.execute(
+                "SELECT relname, relfilenode FROM pg_class WHERE relkind IN ('r', 'S') AND relnamespace = 'public'::regnamespace ORDER BY 1"
+            ).fetchall()
+            positions = [
+                connection.execute(sql.SQL("SELECT * FROM public.{}").format(sql.Identifier(name))).fetchone()
+                for name in ("club_id_seq", "member_id_seq")
+            ]
         return files, positions, take(database).tables
 
     with prepared(postgres, SETUP, "ALTER TABLE club ADD x int;") as (template, copy, files):
@@ -153,8 +167,14 @@ def test_a_policy_that_asks_a_setting_is_served(postgres):
     with released(postgres, setup, "ALTER TABLE bill ADD x int;") as tried:
         assert () == tried.findings
         assert tried.statements >= 5
-    with released(postgres, setup, "DROP POLICY own ON bill; CREATE POLICY own ON bill USING (tenant = current_setting('app.owner', true));") as tried:
-        assert {"public.bill"} == {item.table for item in tried.findings if item.rule == "old-release-breaks" and item.severity is B}
+    with released(
+        postgres,
+        setup,
+        "DROP POLICY own ON bill; CREATE POLICY own ON bill USING (tenant = current_setting('app.owner', true));",
+    ) as tried:
+        assert {"public.bill"} == {
+            item.table for item in tried.findings if item.rule == "old-release-breaks" and item.severity is B
+        }
 
 
 def test_values_that_come_back_otherwise_are_a_warning(postgres):
@@ -168,9 +188,20 @@ def test_values_that_come_back_otherwise_are_a_warning(postgres):
 
 def test_known_statements_are_parsed(postgres):
     """A statement that no longer parses is told without its values; one that a special rule explains is not."""
-    sent = ("SELECT note FROM club WHERE name = 'planted-name'", "SELECT length(loud) FROM club WHERE id = 7", "VACUUM club", "SELECT relname FROM pg_class", "SELECT wrong FROM club")
+    sent = (
+        "SELECT note FROM club WHERE name = 'planted-name'",
+        "SELECT length(loud) FROM club WHERE id = 7",
+        "VACUUM club",
+        "SELECT relname FROM pg_class",
+        "SELECT wrong FROM club",
+    )
     assert sent[:2] + sent[4:] == chosen(sent)
-    with released(postgres, SETUP, "ALTER TABLE club ALTER loud DROP EXPRESSION; ALTER TABLE club ALTER loud TYPE int USING 1;", statements=sent) as tried:
+    with released(
+        postgres,
+        SETUP,
+        "ALTER TABLE club ALTER loud DROP EXPRESSION; ALTER TABLE club ALTER loud TYPE int USING 1;",
+        statements=sent,
+    ) as tried:
         told = [item for item in tried.findings if item.table is None]
     assert ["42883"] == [item.evidence["sqlstate"] for item in told]
     assert "SELECT length(loud) FROM club WHERE id = ?" == told[0].evidence["sql"]
@@ -181,7 +212,9 @@ def test_known_statements_are_parsed(postgres):
 
 def test_what_is_said(postgres):
     """Who, what, where, the SQLSTATE, and what to do; no value of a row."""
-    with released(postgres, SETUP, "SELECT 1;\nALTER TABLE member ADD CHECK (since > '2030-01-01') NOT VALID;") as tried:
+    with released(
+        postgres, SETUP, "SELECT 1;\nALTER TABLE member ADD CHECK (since > '2030-01-01') NOT VALID;"
+    ) as tried:
         (found,) = tried.findings
     assert found.message.startswith(
         "INSERT and UPDATE on public.member fail for an application that may read and write everything after the "

@@ -192,6 +192,7 @@ def checks() -> list[Document]:
             "indexes-do-not-block",
             "no-stalls",
             "Indexes are built without keeping writers out",
+            findings=[renamed],
             blocking=True,
         ),
         check(
@@ -200,7 +201,6 @@ def checks() -> list[Document]:
             "release-compatible",
             "The running release keeps working on the migrated database",
             fact("Statements tried", 212),
-            findings=[renamed],
         ),
         check(
             "5.1",

@@ -52,8 +52,8 @@ def decide(
 ) -> Decision:
     """Decide, fail closed.
 
-    GO if and only if every required criterion has at least one passed or waived check and none of its blocking checks is
-    anything but passed, waived or not applicable. `specs` is the whole checklist: what has no record was not run.
+    GO if and only if every required criterion has at least one passed or waived check and none of its blocking checks
+    is anything but passed, waived or not applicable. `specs` is the whole checklist: what has no record was not run.
     `not_required` maps criteria to the reason why they do not apply; the four that guard data are required regardless.
     """
     excused = {key: reason for key, reason in (not_required or {}).items() if key not in ALWAYS_REQUIRED}

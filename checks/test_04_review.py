@@ -22,7 +22,7 @@ def test_schema_diff(rehearsal, prisma_diff, record):
 
 @check("no-destructive-operations", criterion="no-data-loss")
 def test_no_destructive_operations(rehearsal, record):
-    """Nothing that holds data is dropped, emptied, overwritten or renamed.
+    """Nothing that holds data is dropped, emptied or overwritten.
 
     Judged by comparing the copy before and after, so that DO blocks, functions, cascades and triggers count too.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -14,6 +14,7 @@ from pytest_dryrun.model.errors import Blocked, DryRunError, TargetUnusable
 from pytest_dryrun.postgres import databases
 from pytest_dryrun.postgres.connection import connect
 from pytest_dryrun.postgres.fingerprint.counters import tuple_counters
+from pytest_dryrun.probes import statement_statistics
 from pytest_dryrun.staging_access import unserved
 from pytest_dryrun.staging_copies import StagingCopies
 from pytest_dryrun.steps import application, data_room, holding, neighbours, way_back, way_back_rights, way_back_typed
@@ -29,6 +30,16 @@ class StagingRun(StagingCopies):
         self.before_deploying: Callable[[], object] = unserved
         self.changes_names = False
         """Set when the target and the restored database are about to change names."""
+
+    def sent_statements(self) -> tuple[str, ...]:
+        """Those of the configuration, and what the server has counted of the application's own user."""
+        target = self.database().conninfo
+        counted: tuple[str, ...] = ()
+        for place in (target, target.database("postgres")):
+            with suppress(TargetUnusable), connect(place) as connection:  # nobody owes us access to `postgres`
+                if not counted and not statement_statistics.available(connection, create=False, others=False):
+                    counted = statement_statistics.sent(connection, target.dbname)
+        return (*super().sent_statements(), *counted)
 
     @contextmanager
     def deploying(self) -> Iterator[None]:

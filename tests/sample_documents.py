@@ -194,6 +194,7 @@ def checks() -> list[Document]:
             "indexes-do-not-block",
             "no-stalls",
             "Indexes are built without keeping writers out",
+            findings=[renamed],
             blocking=True,
         ),
         check(
@@ -202,7 +203,6 @@ def checks() -> list[Document]:
             "release-compatible",
             "The running release keeps working on the migrated database",
             fact("Statements tried", 212),
-            findings=[renamed],
         ),
         check(
             "5.1",

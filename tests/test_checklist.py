@@ -21,6 +21,7 @@ CONTRACT = {
         "safe-defaults",
         "foreign-keys-preserve-integrity",
         "indexes-do-not-block",
+        "running-release",
     ],
     5: ["migrations-applied", "status-after-apply", "schema-as-rehearsed"],
     6: ["rows-intact", "column-defaults", "no-orphaned-foreign-keys", "indexes-valid"],

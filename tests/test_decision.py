@@ -77,16 +77,21 @@ def test_an_advisory_check_decides_nothing():
     ("outcome", "reason"),
     [
         (Outcome.NOT_APPLICABLE, "Undetermined: every check of this criterion is not applicable"),
-        (Outcome.WAIVED, "Undetermined: no check of this criterion passed"),
     ],
 )
 def test_a_criterion_without_a_passed_check_is_undetermined(outcome, reason):
-    """Not applicable and waived checks alone prove nothing."""
+    """Checks that do not apply prove nothing."""
     specs = one_per_criterion()
     decision = decide(specs, all_passed(specs) | {"check-4": CheckRecord("check-4", outcome)})
     assert not decision.go
     assert decision.criteria[3].met is None
     assert decision.criteria[3].reasons == (reason,)
+
+
+def test_a_waived_check_was_judged():
+    """A row that one check feeds can be met although its findings are excused."""
+    specs = one_per_criterion()
+    assert decide(specs, all_passed(specs) | {"check-4": CheckRecord("check-4", Outcome.WAIVED)}).go
 
 
 def test_a_criterion_that_no_check_feeds_is_undetermined():
@@ -135,7 +140,9 @@ def test_go_exactly_when_the_rule_says_so(data):
     required = [key for key in TITLES if key not in excused or key in ALWAYS_REQUIRED]
     expected = all(
         any(
-            item.criterion == key and item.slug in records and records[item.slug].outcome is Outcome.PASSED
+            item.criterion == key
+            and item.slug in records
+            and records[item.slug].outcome in {Outcome.PASSED, Outcome.WAIVED}
             for item in specs
         )
         and all(

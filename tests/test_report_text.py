@@ -101,7 +101,7 @@ def test_terminal_ends_with_the_decision_and_the_path() -> None:
     assert (
         "  To read on the page before signing: 1 warning, 1 not verified, 2 not tested, 1 excused by a waiver." == read
     )
-    assert "GO: All 7 required criteria are met (32 passed, 1 waived, 2 not applicable)." == decision
+    assert "GO: All 8 required criteria are met (33 passed, 1 waived, 2 not applicable)." == decision
     assert "/srv/my reports/x.html" == path
     assert "before signing" not in "\n".join(terminal.lines(samples.no_go(), width=200, color=False))
 

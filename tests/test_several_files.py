@@ -64,7 +64,7 @@ def test_what_the_first_file_did_is_judged_although_the_second_fails(disposable,
     assert {"statement-failed": []} == blockers(seen["schema-diff"])
     assert {"column-dropped"} == {*blockers(seen["no-destructive-operations"])} - {"required-column"}
     assert Outcome.FAILED is seen["no-destructive-operations"].outcome
-    for slug in ("safe-defaults", "foreign-keys-preserve-integrity", "indexes-do-not-block"):
+    for slug in ("safe-defaults", "foreign-keys-preserve-integrity", "indexes-do-not-block", "running-release"):
         assert (Outcome.BLOCKED, ("schema-diff",)) == (seen[slug].outcome, seen[slug].blocked_by)
 
 

@@ -171,3 +171,17 @@ def test_a_server_is_asked_where_its_statistics_are(database, nobody):
     assert (True, True) == (found.known, 5 < found.ms < 5000)
     stranger = Conninfo(database.host, database.port, nobody, database.dbname, "x", database.options)
     assert transactions.of_server(stranger).ms == 0
+
+
+def test_what_one_role_has_sent(beside, database):
+    """Its own statements, with parameters for values, and nobody else's."""
+    statistics.enable(beside, target=database.dbname)
+    statistics.reset(beside, database.dbname)
+    with connect(database) as connection:
+        connection.execute("CREATE TABLE public.sent (n int)")
+        connection.execute("SELECT n FROM public.sent WHERE n = 7")
+        connection.execute("SET ROLE pg_monitor")
+        connection.execute("SELECT 'of another role'")
+    found = statistics.sent(beside, database.dbname)
+    assert "SELECT n FROM public.sent WHERE n = $1" in found
+    assert "SELECT $1" not in found

@@ -27,6 +27,8 @@ LAST_SECTION_BEFORE_APPLY = 4
 EARLY = frozenset({"stalls"})
 
 _HOLDS = frozenset({Outcome.PASSED, Outcome.WAIVED, Outcome.NOT_APPLICABLE})
+# A waived check was judged, and somebody answers for what it found.
+_JUDGED = frozenset({Outcome.PASSED, Outcome.WAIVED})
 _FAILS = frozenset({Outcome.FAILED, Outcome.BROKEN})
 
 
@@ -52,8 +54,8 @@ def decide(
 ) -> Decision:
     """Decide, fail closed.
 
-    GO if and only if every required criterion has at least one passed check and none of its blocking checks is
-    anything but passed, waived or not applicable. `specs` is the whole checklist: what has no record was not run.
+    GO if and only if every required criterion has at least one passed or waived check and none of its blocking checks
+    is anything but passed, waived or not applicable. `specs` is the whole checklist: what has no record was not run.
     `not_required` maps criteria to the reason why they do not apply; the four that guard data are required regardless.
     """
     excused = excusable(not_required)
@@ -100,7 +102,7 @@ def _criterion(
         met = False
     elif against:
         met = None
-    elif Outcome.PASSED in outcomes.values():
+    elif _JUDGED & {*outcomes.values()}:
         met = True
     else:
         met = None

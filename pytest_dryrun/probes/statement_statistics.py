@@ -18,6 +18,7 @@ _TRANSACTIONAL = r"^\s*(\(\s*)*(select|with|insert|update|delete|merge|values|ta
 _TABLES = r"\m(from|into|update)\M"
 # What this plugin asks names the server's own catalogs and functions, or those of the fingerprint.
 _OURS = r"hash\w*extended\(|\mpg_|\mset_config\("
+_MOST = 1000
 _NOT_TOLD = "<insufficient privilege>"
 HIDDEN = "(statements of other roles, whose text this one may not read)"
 
@@ -145,6 +146,26 @@ def longest_of_others(connection: Connection, database: str) -> float:
             " AND query ~* %s AND query ~* %s AND query !~* %s"
         ).format(longest=sql.Identifier(longest), view=view)
         return float(_one(connection, query, (_oid(connection, database), _TRANSACTIONAL, _TABLES, _OURS))[0])
+
+
+def sent(connection: Connection, database: str) -> tuple[str, ...]:
+    """The statements that this role itself has sent to one database, those of other tools under its name included.
+
+    Statements inside functions and those longer than 10,000 characters are left out; the commonest come first.
+    """
+    with _told("be read"):
+        view = _named(connection, _EXTENSION)
+        suffix = sql.SQL("AND toplevel") if "toplevel" in _columns(connection, view) else sql.SQL("")
+        query = sql.SQL(
+            """
+            SELECT query FROM {view}
+             WHERE dbid = %s AND userid = (SELECT oid FROM pg_roles WHERE rolname = current_user) {toplevel}
+               AND length(query) <= %s
+             GROUP BY query ORDER BY sum(calls) DESC LIMIT %s
+            """
+        ).format(view=view, toplevel=suffix)
+        rows = connection.execute(query, (_oid(connection, database), _LONGEST_QUERY, _MOST)).fetchall()
+    return tuple(text for (text,) in rows)
 
 
 def since(

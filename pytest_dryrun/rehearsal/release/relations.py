@@ -47,7 +47,8 @@ SELECT a.attrelid::int8, a.attname::text,
        a.attnotnull,
        base.given OR a.attidentity <> '' OR (a.atthasdef AND a.attgenerated = ''),
        a.attgenerated <> '' OR a.attidentity = 'a'
-         OR (c.relkind = 'v' AND NOT pg_column_is_updatable(c.oid, a.attnum, true)),
+         OR (c.relkind = 'v' AND NOT pg_column_is_updatable(c.oid, a.attnum, true)
+             AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgtype & 64 <> 0)),
        EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'btree'
                 WHERE o.opcdefault AND (o.opcintype = base.deep
                    OR (o.opcintype = 'anyarray'::regtype AND e.typelem <> 0 AND e.typlen = -1

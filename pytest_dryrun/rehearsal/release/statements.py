@@ -43,9 +43,13 @@ def parse(
 
 def without_values(text: str) -> str:
     """The statement with a question mark for every literal: values are nobody's business."""
-    pieces = (
-        "?" if kind in kinds.Literal and kind is not kinds.String.Symbol else value for _, kind, value in tokens(text)
-    )
+    pieces: list[str] = []
+    for _, kind, value in tokens(text):
+        if kind in kinds.Comment:
+            continue
+        parameter = kind is kinds.Number and pieces[-1:] == ["$"]
+        hidden = kind in kinds.Literal and kind is not kinds.String.Symbol and not parameter
+        pieces.append("?" if hidden else value)
     return " ".join("".join(pieces).split())
 
 

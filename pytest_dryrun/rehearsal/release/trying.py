@@ -16,6 +16,7 @@ import psycopg
 
 from pytest_dryrun.rehearsal.release.operations import Operation
 from pytest_dryrun.rehearsal.release.roles import MAKE_STAND_IN, STAND_IN
+from pytest_dryrun.sql.names import quoted
 
 # Longer than this nobody waits for the statements of one relation.
 TIME_LIMIT_MS = 5000
@@ -26,7 +27,7 @@ _FUNCTION = f"""
 CREATE FUNCTION pg_temp.dryrun_try(asked jsonb, tables int8[]) RETURNS jsonb LANGUAGE plpgsql AS $body$
 DECLARE
   part record; one record; item record; answers jsonb := '[]'; stage text; hit int8; before jsonb; after jsonb;
-  found text[]; state text; said text; about text; rule text;
+  found text[]; state text; said text; about text; rule text; home text; place text;
 BEGIN
   FOR part IN SELECT value->'prepare' AS steps, value->'settings' AS settings, value->'tries' AS tries
                 FROM pg_catalog.jsonb_array_elements(asked) LOOP
@@ -41,7 +42,7 @@ BEGIN
                         pg_catalog.jsonb_array_length(value->'prepare') > 0 AS prepared
                    FROM pg_catalog.jsonb_array_elements(part.tries) LOOP
         stage := 'prepare'; hit := 0; before := NULL; after := NULL; found := NULL; state := NULL; said := NULL;
-        about := NULL; rule := NULL;
+        about := NULL; rule := NULL; home := NULL; place := NULL;
         BEGIN
           IF one.prepared THEN
             FOR item IN SELECT value->>0 AS mode, value->>1 AS command
@@ -71,11 +72,11 @@ BEGIN
           RAISE EXCEPTION USING ERRCODE = '{_DONE}';
         EXCEPTION WHEN OTHERS THEN
           GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, said = MESSAGE_TEXT, about = COLUMN_NAME,
-                                  rule = CONSTRAINT_NAME;
+                                  rule = CONSTRAINT_NAME, home = SCHEMA_NAME, place = TABLE_NAME;
         END;
         answers := answers || pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('stage', stage, 'hit', hit,
           'before', before, 'after', after, 'read', found, 'state', state, 'message', said, 'column', about,
-          'constraint', rule));
+          'constraint', rule, 'schema', home, 'table', place));
       END LOOP;
       RAISE EXCEPTION USING ERRCODE = '{_DONE}';
     EXCEPTION WHEN SQLSTATE '{_DONE}' THEN NULL;
@@ -132,8 +133,8 @@ class Answer:
     """What became of a try.
 
     `stage` is where it ended: `prepare`, `role`, `operation`, or `done`. `state` is the SQLSTATE where it failed,
-    `rows` what the command tag counts, `counts` are rows inserted, updated and deleted by table, `read` the row's
-    values.
+    `table` the one whose column or constraint refused, `rows` what the command tag counts, `counts` are rows inserted,
+    updated and deleted by table, `read` the row's values.
     """
 
     stage: str
@@ -141,6 +142,7 @@ class Answer:
     message: str = ""
     column: str = ""
     constraint: str = ""
+    table: str = ""
     rows: int = 0
     counts: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
     read: tuple[str | None, ...] = ()
@@ -192,9 +194,10 @@ class Tester:
         return [_answer(found) for found in (row[0] if row else [])]
 
 
-def _error(found: Mapping[str, Any]) -> tuple[str, str, str, str]:
+def _error(found: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     state, message, column, constraint = (found[name] or "" for name in ("state", "message", "column", "constraint"))
-    return state, message, column, constraint
+    table = f"{quoted(found['schema'])}.{quoted(found['table'])}" if found["table"] else ""
+    return state, message, column, constraint, table
 
 
 def _answer(found: Mapping[str, Any]) -> Answer:
@@ -206,7 +209,7 @@ def _answer(found: Mapping[str, Any]) -> Answer:
     }
     return Answer(
         found["stage"],
-        *(("", "", "", "") if found["stage"] == "done" else _error(found)),
+        *(("", "", "", "", "") if found["stage"] == "done" else _error(found)),
         int(found.get("hit") or 0),
         counts,
         tuple(found.get("read") or ()),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pytest_dryrun.model.scripts import Migration
+from pytest_dryrun.model.scripts import Location, Migration
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.rehearsal.judge.counting import finding
 from pytest_dryrun.rehearsal.release.replay import NO_RIGHT, Break
@@ -35,7 +35,7 @@ def verdict(pending: Sequence[Migration], breaks: Sequence[Break], found: Sequen
     for one in breaks:
         if not any(_names(item, one) for item in found):
             apart = one.sql if not one.relation else "" if one.state else one.message
-            groups[one.relation, one.state, apart].append(one)
+            groups[one.source or one.relation, one.state, apart or one.constraint].append(one)
     return tuple(_finding(pending, group) for group in groups.values())
 
 
@@ -66,7 +66,7 @@ def _names(item: Finding, one: Break) -> bool:
     if item.rule in _RELATION_RULES and gone == one.relation:
         # What a view under the old name serves goes on working, and was tried.
         return not (item.rule == "renamed" and item.severity is Severity.WARNING)
-    if item.rule not in _COLUMN_RULES or item.table != one.relation:
+    if item.rule not in _COLUMN_RULES or item.table not in (one.relation, one.source):
         return False
     if item.rule == "required-column" and one.verb == "SELECT":
         return False
@@ -93,8 +93,9 @@ def _finding(pending: Sequence[Migration], group: Sequence[Break]) -> Finding:
     if not first.relation:
         return _statement(pending, first)
     name = bare(parts(first.relation.split("(", maxsplit=1)[0])[-1])
-    words = [name, *first.columns[:1]] if first.columns else [name]
-    place = find(pending, [first.constraint] if first.constraint else words, _VERBS)
+    place = find(pending, [name, first.constraint], _VERBS) if first.constraint else Location()
+    if place.line is None or first.constraint not in _words_at(place):  # a name that the server made up
+        place = find(pending, [name, *first.columns[:1]], _VERBS)
     harmless = all(one.harmless for one in group)
     severity = Severity.WARNING if harmless else Severity.BLOCKER
     verbs = list(dict.fromkeys(one.verb for one in group))
@@ -154,6 +155,11 @@ def _evidence(group: Sequence[Break]) -> dict[str, Any]:
         "sql": first.sql[:2000],
         "constraint": first.constraint or None,
     }
+
+
+def _words_at(place: Location) -> frozenset[str]:
+    """The words of the statement there."""
+    return frozenset(words(place.sql))
 
 
 def _who(roles: Sequence[str]) -> str:

@@ -118,7 +118,9 @@ class Observed:
     table. `looked` tells that the server was asked what the statement had done, so that its words say nothing more.
     `lines` are all lines that this entry stands for, where statements of one shape were watched as one.
     `undone` tells that it did work in a transaction that was rolled back without an error. `failed` are the tags of DDL
-    commands that began inside it and did not end.
+    commands that began inside it and did not end. `taken_back` counts parts of a transaction that wrote something and
+    were rolled back while it ran; `wrote` are the rows that it wrote, and how many of them it inserted, by table,
+    those included.
     """
 
     run: StatementRun
@@ -137,3 +139,5 @@ class Observed:
     lines: tuple[int, ...] = ()
     undone: bool = False
     failed: tuple[str, ...] = ()
+    taken_back: int = 0
+    wrote: Mapping[str, tuple[int, int]] = field(default_factory=dict)

@@ -167,6 +167,10 @@ def _table_dropped(scene: Scene, change: CatalogChange, names: Sequence[str], ac
 def _column_dropped(scene: Scene, change: CatalogChange) -> Finding:
     table, column = str(change.parent), bare(parts(change.identity)[-1])
     place = scene.find([bare(parts(table)[-1]), column], ["drop"])
+    if change.old and _computed_again(change.old, scene.after):
+        said = f"Column {change.identity} is dropped {place}, and added again with the same type and expression. Every"
+        said += " value is computed again from the row: nothing is lost."
+        return finding("column-dropped", Severity.INFO, said, place, table, {"column": column})
     counted = count_rows(scene.template, table, column)
     if isinstance(counted, tuple):
         rows, values = counted
@@ -188,6 +192,17 @@ def _column_dropped(scene: Scene, change: CatalogChange) -> Finding:
         place,
         table,
         evidence,
+    )
+
+
+def _computed_again(old: CatalogObject, after: Catalog) -> bool:
+    """Whether a generated column stands under the name of this one now, and gives the same values."""
+    new = after.find("column", old.identity)
+    same = ("expression", "type", "collation")
+    return bool(
+        new
+        and old.attributes.get("expression")
+        and all(old.attributes.get(key) == new.attributes.get(key) for key in same)
     )
 
 

@@ -16,7 +16,7 @@ from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
 from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange
 from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
 from pytest_dryrun.rehearsal.judge.narrowed import narrowed
-from pytest_dryrun.rehearsal.judge.rows import rows, stands_in
+from pytest_dryrun.rehearsal.judge.rows import foreign_made_again, rows, stands_in
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.names import bare, last, parts
 
@@ -170,6 +170,12 @@ def _column_dropped(scene: Scene, change: CatalogChange) -> Finding:
     if change.old and _computed_again(change.old, scene.after):
         said = f"Column {change.identity} is dropped {place}, and added again with the same type and expression. Every"
         said += " value is computed again from the row: nothing is lost."
+        return finding("column-dropped", Severity.INFO, said, place, table, {"column": column})
+    if foreign_made_again(scene, table):
+        said = (
+            f"Column {change.identity} goes {place} with its foreign table, which is made again with the same columns,"
+        )
+        said += " server and options. Its rows are on the other server: nothing is lost."
         return finding("column-dropped", Severity.INFO, said, place, table, {"column": column})
     counted = count_rows(scene.template, table, column)
     if isinstance(counted, tuple):

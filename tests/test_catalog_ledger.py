@@ -115,6 +115,8 @@ TOLD = {
     "membership gained": ("GRANT pg_read_all_data TO librarian", "privileges-changed", W, "it belongs to pg_read_all_data now"),
     "new superuser": ("CREATE ROLE chief SUPERUSER", "privileges-changed", W, "it is new and is a superuser"),
     "switched off in the catalog": ("SET LOCAL allow_system_table_mods = on; UPDATE pg_catalog.pg_trigger SET tgenabled = 'D' WHERE tgisinternal", "trigger-disabled", W, "Trigger of a constraint"),
+    "dependencies taken out": ("SET LOCAL allow_system_table_mods = on; DELETE FROM pg_catalog.pg_depend WHERE refobjid = 'public.course'::regclass", "unjudged-change", B, "dependency is gone (table public.course"),
+    "dependencies taken out of a table that is altered": ("SET LOCAL allow_system_table_mods = on; ALTER TABLE course ADD more int; DELETE FROM pg_catalog.pg_depend WHERE refobjid = 'public.course'::regclass", "unjudged-change", B, "dependency is gone (table public.course"),
     "lost from the catalog": ("SET LOCAL allow_system_table_mods = on; DELETE FROM pg_catalog.pg_trigger WHERE tgisinternal AND tgrelid = 'public.course'::regclass", "object-changed", W, "on public.course) are gone"),
 }  # fmt: skip
 

@@ -374,3 +374,48 @@ def test_the_applications_event_triggers_do_not_fire_for_the_comparison(database
     found = migrated("DELETE FROM t WHERE id = 7", "CREATE TABLE another (id int PRIMARY KEY)")
     assert (Change.ROWS_LOST, ("id=7",)) == (found["public.t"].change, found["public.t"].keys)
     assert Change.ROWS_ADDED is found["public.ddl_log"].change
+
+
+def test_a_composite_type_with_one_more_attribute_keeps_its_values(database, migrated):
+    """The text of every value is another one; its old attributes are what counts, NULL values and rows included."""
+    run(database, "CREATE TYPE place AS (street text, zip text)", "CREATE TABLE home (id int PRIMARY KEY, at place)")
+    run(database, "INSERT INTO home VALUES (1, ('s', '1')), (2, ('t', NULL)), (3, NULL), (4, (NULL, NULL))")
+    more = ("ALTER TYPE place ADD ATTRIBUTE city text", "ALTER TYPE place RENAME ATTRIBUTE zip TO code")
+    found = migrated(*more)["public.home"]
+    assert (Change.NONE, ()) == (found.change, found.not_verified)
+
+
+def test_a_changed_attribute_is_found_among_more_of_them(database, migrated):
+    """A value that lost an attribute's content is changed."""
+    run(database, "CREATE TYPE place AS (street text, zip text)", "CREATE TABLE home (id int PRIMARY KEY, at place)")
+    run(database, "INSERT INTO home VALUES (1, ('s', '1')), (2, ('t', '2')), (3, NULL)")
+    changed = "UPDATE home SET at = ROW('s', NULL, 'c')::place WHERE id = 1; UPDATE home SET at.city = 'c' WHERE id = 3"
+    found = migrated("ALTER TYPE place ADD ATTRIBUTE city text", changed)["public.home"]
+    assert (Change.CONTENT_CHANGED, {"at": 2}) == (found.change, found.values_changed)
+
+
+HEIRS = (
+    "CREATE TABLE event (id int PRIMARY KEY, what text)",
+    "CREATE TABLE old_event (PRIMARY KEY (id)) INHERITS (event)",
+    "INSERT INTO event SELECT g, 'e' || g FROM generate_series(1, 40) g",
+    "INSERT INTO old_event SELECT g, 'e' || g FROM generate_series(41, 50) g",
+)
+MOVE = "WITH gone AS (DELETE FROM ONLY event WHERE id <= 9 RETURNING *) INSERT INTO old_event SELECT id, {} FROM gone"
+
+
+@pytest.mark.parametrize(
+    ("migration", "change", "lost"),
+    [
+        (MOVE.format("what"), Change.NONE, 0),
+        (MOVE.format("what") + "; INSERT INTO event VALUES (99, 'new')", Change.NONE, 0),
+        (MOVE.format("what") + " WHERE id > 2", Change.ROWS_LOST, 9),
+        (MOVE.format("upper(what)"), Change.ROWS_LOST, 9),
+        (MOVE.format("what") + "; ALTER TABLE old_event NO INHERIT event", Change.ROWS_LOST, 19),
+        ("DELETE FROM event WHERE id IN (3, 45)", Change.ROWS_LOST, 1),
+    ],
+)
+def test_rows_moved_into_a_table_that_inherits_are_not_lost(database, migrated, migration, change, lost):
+    """They are read through the parent as before; rows that are nowhere, or look otherwise, are lost."""
+    run(database, *HEIRS)
+    found = migrated(migration)["public.event"]
+    assert (change, lost) == (found.change, found.rows_lost)

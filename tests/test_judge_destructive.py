@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from scenes import I, W, rehearsed
+from scenes import B, I, W, rehearsed
 
 from pytest_dryrun.rehearsal.judge.destructive import destructive
 
@@ -83,3 +83,23 @@ def test_what_is_said_of_a_replaced_index(postgres):
         "constraint, has the same columns in the same order and does its work: nothing is lost."
     )
     assert (expected, "public.part_key") == (found.message, found.evidence["replacement"])
+
+
+DOUBLE = "CREATE TABLE item (id int PRIMARY KEY, n int, twice int GENERATED ALWAYS AS (n * 2) STORED); INSERT INTO item SELECT g, g FROM generate_series(1, 5) g;"
+
+
+@pytest.mark.parametrize(
+    ("again", "expected"),
+    [
+        ("twice int GENERATED ALWAYS AS (n * 2) STORED", I),
+        ("twice int GENERATED ALWAYS AS (n * 3) STORED", B),
+        ("twice bigint GENERATED ALWAYS AS (n * 2) STORED", B),
+        ("twice int", B),
+    ],
+)
+def test_a_generated_column_that_is_added_again(postgres, again, expected):
+    """Its values are computed from the row, so the same expression and type give them all back."""
+    with rehearsed(
+        postgres, DOUBLE, f"ALTER TABLE item DROP COLUMN twice; ALTER TABLE item ADD COLUMN {again};"
+    ) as scene:
+        assert [expected] == [item.severity for item in destructive(scene) if item.rule == "column-dropped"]

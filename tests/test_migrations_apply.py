@@ -176,6 +176,35 @@ def test_a_syntax_error_is_found_by_its_position(database: Conninfo, tmp_path: P
         deploy(database, prisma(tmp_path, version))
 
 
+_COPY = "COPY ... FROM stdin reads the lines behind it. Only psql sends them; the server gets no rows"
+
+
+@pytest.mark.parametrize("tool", [WHOLE, EACH, "sql"])
+@pytest.mark.parametrize(
+    ("script", "line", "said"),
+    [
+        ("SELECT '\\x';\n-- \\x\n\\set ON_ERROR_STOP on\nSELECT 1;", 3, r"\set is a command of psql"),
+        ("SELECT 1 \\gset\n", 1, r"\gset is a command of psql"),
+        ("CREATE TABLE a (i int, t text);\nCOPY a (i, t) FROM stdin;\n1\tit's\n2\tb\n\\.\nSELECT 1;", 2, _COPY),
+        ("CREATE TABLE a (i int);\nCOPY a FROM STDIN;\n", 2, _COPY),
+    ],
+)
+def test_what_only_psql_understands_is_called_that(
+    database: Conninfo, tmp_path: Path, tool: str, script: str, line: int, said: str
+) -> None:
+    """A bare syntax error does not say that the file was written for another program."""
+    add(tmp_path, "1_a", script)
+    if tool == "sql":
+        (tmp_path / "1_a" / "migration.sql").rename(tmp_path / "1_a.sql")
+        (tmp_path / "1_a").rmdir()
+    migrations = SqlFolder(tmp_path) if tool == "sql" else prisma(tmp_path, tool)
+    with pytest.raises(MigrationFailed) as caught:
+        deploy(database, migrations)
+    assert f"failed in line {line}: {said}" in caught.value.what
+    assert line == caught.value.line
+    assert "tool = " in caught.value.next
+
+
 @pytest.mark.parametrize("version", [WHOLE, EACH])
 @pytest.mark.parametrize("watched", [False, True], ids=["unwatched", "watched"])
 def test_a_transaction_left_open_is_a_failure(database: Conninfo, tmp_path: Path, version: str, watched: bool) -> None:  # noqa: FBT001

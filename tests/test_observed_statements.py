@@ -19,6 +19,7 @@ from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import start
 from pytest_dryrun.rehearsal.judge import locks
 from pytest_dryrun.rehearsal.judge.undone import caught, taken_back, undone
+from pytest_dryrun.rehearsal.judge.undone_writes import undone_writes
 from pytest_dryrun.rehearsal.observe.folding import fold, shape
 from pytest_dryrun.rehearsal.observe.observation import Observed
 from pytest_dryrun.rehearsal.observe.recorder import Recorder
@@ -383,6 +384,47 @@ def test_work_that_a_handler_takes_back_is_told(
     assert told == expected
     assert all("succeeded in it, then something after it failed" in item.message for item in found)
     assert all((item.rule, item.severity) == ("rolled-back-itself", Severity.BLOCKER) for item in found)
+
+
+LOOP = "DO $$ DECLARE n int; BEGIN FOR n IN SELECT generate_series(1490, 1510) LOOP BEGIN {} EXCEPTION WHEN {} THEN {}; END; END LOOP; END $$"
+ADD = "INSERT INTO book VALUES (n, 'x', 1);"
+TAKEN = "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN UPDATE book SET shelf = 1; PERFORM 1 / 0; EXCEPTION WHEN others THEN NULL; END $f$; SELECT f()"
+BLOCKED, WARNED = Severity.BLOCKER, Severity.WARNING
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        pytest.param(BODY.format("UPDATE book SET shelf = 1; PERFORM 1 / 0;", "others"), [(BLOCKED, ["others"])], id="an update"),
+        pytest.param(BODY.format("DELETE FROM book; PERFORM 1 / 0;", "division_by_zero"), [(BLOCKED, ["division_by_zero"])], id="a delete"),
+        pytest.param(BODY.format("INSERT INTO book SELECT g FROM generate_series(2000, 2100) g; PERFORM 1 / 0;", "others"), [(BLOCKED, ["others"])], id="an insert"),
+        pytest.param("UPDATE book SET shelf = 2; " + BODY.format("UPDATE book SET shelf = 1; PERFORM 1 / 0;", "others"), [(BLOCKED, ["others"])], id="what came before it stays"),
+        pytest.param(TAKEN, [(BLOCKED, ["others"])], id="in a function"),
+        pytest.param(BODY.format("UPDATE book SET shelf = 1; RAISE 'a trial';", "raise_exception"), [], id="a trial that is meant"),
+        pytest.param(BODY.format("UPDATE book SET shelf = 1;", "others"), [], id="nothing fails"),
+        pytest.param(BODY.format("UPDATE book SET shelf = 1; BEGIN PERFORM 1 / 0; EXCEPTION WHEN others THEN NULL; END;", "others"), [], id="what failed had written nothing"),
+        pytest.param(LOOP.format(ADD, "unique_violation", "NULL"), [(WARNED, ["unique_violation"])], id="rows that are there already"),
+        pytest.param(LOOP.format(ADD, "unique_violation", "UPDATE book SET title = 'x' WHERE id = n"), [(WARNED, ["unique_violation"])], id="an upsert"),
+        pytest.param(LOOP.format(ADD, "others", "UPDATE book SET title = 'x' WHERE id = n"), [(WARNED, ["others"])], id="an upsert that catches all"),
+        pytest.param("DO $$ BEGIN INSERT INTO book VALUES (1); EXCEPTION WHEN others THEN NULL; END $$", [(WARNED, ["others"])], id="the one row itself was refused"),
+        pytest.param("BEGIN; SAVEPOINT a; UPDATE book SET shelf = 1; ROLLBACK TO a; COMMIT", [], id="a savepoint of the file"),
+        pytest.param("SELECT 1; UPDATE book SET shelf = 1 WHERE id < 9; " + BODY.format("PERFORM 1 / 0;", "others"), [], id="nothing was undone"),
+    ],
+)  # fmt: skip
+def test_rows_that_a_handler_takes_back_are_told(
+    database: Conninfo,
+    script: str,
+    expected: list[object],
+    whole: bool,  # noqa: FBT001
+) -> None:
+    """The server counts the rows, and they are not there: a GO would be unearned; an upsert is ordinary work."""
+    seen = watch(database, script, whole=whole)
+    with connect(database) as session:
+        found = undone_writes(seen.observed, session)
+    assert expected == [(item.severity, item.evidence["caught_by"]) for item in found]
+    assert all(" it wrote rows" in item.message and ", then an error came" in item.message for item in found)
+    assert all("rolled-back-itself" == item.rule for item in found)
 
 
 @pytest.mark.parametrize(

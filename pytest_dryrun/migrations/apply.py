@@ -12,6 +12,7 @@ from pytest_dryrun.migrations import Observer
 from pytest_dryrun.migrations.migrating import LimitReached, QueryFailed, Session
 from pytest_dryrun.model.errors import MigrationFailed
 from pytest_dryrun.model.scripts import Migration, Statement
+from pytest_dryrun.sql.psql import for_psql_alone
 from pytest_dryrun.sql.statements import (
     has_transaction_control,
     rolls_back_to,
@@ -289,6 +290,18 @@ def _failed(
     code = f" ({error.sqlstate})" if error.sqlstate else ""
     at = f" in line {line or (statement.line if statement else None)}" if line or (statement and statement.line) else ""
     text = f": {_short(statement.sql).rstrip(';')}." if statement else "."
+    only_psql = for_psql_alone(migration) if error.sqlstate == "42601" or "COPY" in primary else None
+    if only_psql:
+        line, said = only_psql
+        return MigrationFailed(
+            f"Migration {migration.name} failed in line {line}: {said}{code}.",
+            "",
+            'Write it in SQL (rows as INSERT ... VALUES), or let psql run the file: tool = "command".',
+            migration=migration.name,
+            line=line,
+            sqlstate=error.sqlstate,
+            statement=statement.sql if statement else "",
+        )
     hint = " ".join((error.diag.message_hint or error.diag.message_detail or "").split())
     return MigrationFailed(
         f"Migration {migration.name} failed{at}: {primary}{code}{text}",

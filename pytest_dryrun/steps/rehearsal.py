@@ -44,6 +44,7 @@ from pytest_dryrun.rehearsal.judge.sequences import set_back
 from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
 from pytest_dryrun.rehearsal.judge.successors import successors_lack
 from pytest_dryrun.rehearsal.judge.undone import applied_only, caught, taken_back, undone
+from pytest_dryrun.rehearsal.judge.undone_writes import undone_writes
 from pytest_dryrun.rehearsal.judge.validity import constraint_findings
 from pytest_dryrun.rehearsal.judge.yardstick import Yardstick
 from pytest_dryrun.rehearsal.observe.folding import fold
@@ -256,7 +257,15 @@ def _judged(
         found,
         undone=(
             *undone(applied_only(watched.observed, watched.error), scene.migrations),
-            *((*caught(watched.observed), *taken_back(watched.observed)) if watched.error is None else ()),
+            *(
+                (
+                    *caught(watched.observed),
+                    *taken_back(watched.observed),
+                    *undone_writes(watched.observed, scene.template, scene.copy),
+                )
+                if watched.error is None
+                else ()
+            ),
             *swallowed(watched.observed, watched.error),
         ),
         destructive=(

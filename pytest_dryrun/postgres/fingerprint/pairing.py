@@ -116,7 +116,7 @@ def _values(
     # Both sides carry the name before: hashing a row sorts by it.
     after = replace(after, name=before.name)
     if comparable(old.kind, new.kind):
-        return before, after
+        return before, _old_attributes(old, new, after)
     if not new.kind_is_builtin:
         return f"its type changed from {old.type} to {new.type}, which the database before does not know"
     forward = cast(before.expression, new.base)
@@ -135,6 +135,21 @@ def _values(
         # An integer that stands alone as key is its own seed; cast, it is not: both sides have to hash it alike.
         after = replace(after, lossless=sql.SQL("true"), otherwise=after)
     return casted, after
+
+
+def _old_attributes(old: Column, new: Column, after: Value) -> Value:
+    """The value of a composite type that got more attributes, with those alone that it had before."""
+    now = {number: (name, kind) for number, name, kind in new.attributes}
+    if len(new.attributes) <= len(old.attributes) or not old.attributes:
+        return after
+    if any(number not in now or now[number][1] != kind for number, _, kind in old.attributes):
+        return after
+    parts = [
+        sql.SQL("({}).{}").format(after.expression, sql.Identifier(now[number][0])) for number, *_ in old.attributes
+    ]
+    # A value that is NULL has no attributes; one whose attributes are all NULL is not NULL.
+    row = sql.SQL("CASE WHEN num_nulls({}) = 0 THEN ROW({}) END").format(after.expression, sql.SQL(", ").join(parts))
+    return replace(after, expression=row, output=("pg_catalog", "record_out"))
 
 
 def _try(connection: psycopg.Connection[tuple[Any, ...]], value: Value, table: TableShape) -> str:

@@ -32,7 +32,11 @@ WITH RECURSIVE base (oid, typmod, attrelid, attnum) AS (
     FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd'
 )
 SELECT b.attrelid, b.attnum, a.attname, format_type(a.atttypid, a.atttypmod), format_type(b.oid, b.typmod),
-       tn.nspname, t.typname, t.typtype = 'e', ARRAY[pn.nspname::text, p.proname::text]
+       tn.nspname, t.typname, t.typtype = 'e', ARRAY[pn.nspname::text, p.proname::text],
+       CASE WHEN t.typtype = 'c' THEN ARRAY(
+           SELECT ARRAY[m.attnum::text, m.attname::text, format_type(m.atttypid, m.atttypmod)]
+           FROM pg_attribute m WHERE m.attrelid = t.typrelid AND m.attnum > 0 AND NOT m.attisdropped ORDER BY m.attnum)
+       END
 FROM base b
 JOIN pg_attribute a ON a.attrelid = b.attrelid AND a.attnum = b.attnum
 JOIN pg_type t ON t.oid = b.oid
@@ -85,6 +89,7 @@ class Column:
     """One column; `kind` says how its values are hashed, `output` is the function that prints them for pg_dump.
 
     `type` is the declared type, `base` the type below its domains, both as `format_type` spells them.
+    `attributes` are those of a composite type: number, name and type.
     """
 
     attnum: int
@@ -93,6 +98,7 @@ class Column:
     base: str
     kind: str
     output: tuple[str, ...]
+    attributes: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def kind_is_builtin(self) -> bool:
@@ -107,7 +113,8 @@ class TableShape:
     `table` is the quoted, qualified name a report shows.
     A partitioned table stands for its `leaves`, the partitions on this server that hold rows (`local` are their names);
     `foreign` are those on another one. What is below it knows it as its `root`, and goes by its keys.
-    A plain table never stands for its inheritance children; `parents` are the tables it inherits from.
+    A plain table stands for its inheritance children only where `heirs` says so; `parents` are the tables it inherits
+    from.
     Of a table of an `extension`, a dump carries the rows that `condition` lets through.
     """
 
@@ -128,6 +135,7 @@ class TableShape:
     parents: tuple[int, ...] = ()
     extension: str = ""
     condition: str = ""
+    heirs: bool = False
 
     def source(self) -> sql.Composable:
         """What stands behind FROM."""
@@ -137,7 +145,7 @@ class TableShape:
         named = sql.Identifier(self.schema, self.name)
         if self.condition:
             return sql.SQL("(SELECT * FROM ONLY {} {}) AS dumped").format(named, sql.SQL(self.condition))
-        if self.relkind != "p":
+        if self.relkind != "p" and not self.heirs:
             return sql.SQL("ONLY {}").format(named)
         if not self.foreign:
             return named
@@ -267,13 +275,15 @@ def _related(shapes: list[TableShape], family: _Family, relations: Mapping[int, 
 def _columns(connection: psycopg.Connection[tuple[Any, ...]], oids: list[int]) -> Mapping[int, list[Column]]:
     found: dict[int, list[Column]] = {}
     for row in connection.execute(_COLUMNS, (oids,)):
-        relation, attnum, name, declared, base, schema, typname, is_enum, output = row
+        relation, attnum, name, declared, base, schema, typname, is_enum, output, members = row
         kind = f"{schema}.{typname}"
         if is_enum or typname == "citext":
             kind = "label"
         elif schema == "pg_catalog":
             kind = _KINDS.get(typname, kind)
-        found.setdefault(relation, []).append(Column(attnum, name, declared, base, kind, tuple(output)))
+        found.setdefault(relation, []).append(
+            Column(attnum, name, declared, base, kind, tuple(output), tuple(tuple(one) for one in members or ()))
+        )
     return found
 
 

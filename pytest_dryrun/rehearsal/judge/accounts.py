@@ -162,12 +162,19 @@ def accounts(
     asked = {address for _, address in located}.union(*(linked(one.table, one.row, at) for one, at in located))
     asked |= {one._replace(sub=0) for one in asked}
     ties = owners(scene.template, asked, names), owners(scene.copy, asked, names)
+    torn = _torn(located, names)
     found: list[Difference] = []
-    for one, address in located:
+    for number_of, (one, address) in enumerate(located):
         old = one.event is Event.REMOVED
         sort = sort_of(one.table, one.row, address, known[0 if old else 1], ties[0 if old else 1])
         found += [
-            Difference(one, column, address, sort, claims.claim(one.table, column, one.event, sort))
+            Difference(
+                one,
+                column,
+                address,
+                sort,
+                None if number_of in torn else claims.claim(one.table, column, one.event, sort),
+            )
             for column in one.columns or (WHOLE_ROW,)
         ]
     temporary = {
@@ -176,6 +183,25 @@ def accounts(
         for (oid,) in connection.execute("SELECT oid::int8 FROM pg_class WHERE relpersistence = 't'")
     }
     return _opened(scene, names, ties, temporary), tuple(found)
+
+
+def _torn(located: Sequence[tuple[RowChange, Address]], names: Mapping[int, str]) -> frozenset[int]:
+    """Which of these are dependencies that are gone although nothing was done to either end: taken out by hand.
+
+    What depends is another row where it was given a new definition; a column that is dropped is another row as well.
+    """
+    done = {address for one, address in located if one.table != "pg_depend"}
+    done |= {Address(one.table, number(one.row.get("oid"))) for one, _ in located}
+    gone = {Address(one.table, number(one.row.get("oid"))) for one, _ in located if one.event is Event.REMOVED}
+    found = set()
+    for position, (one, address) in enumerate(located):
+        if one.table != "pg_depend" or one.event is not Event.REMOVED or one.row["deptype"] in ("x", "e"):
+            continue
+        row = one.row
+        needed = Address(names.get(number(row["refclassid"]), ""), number(row["refobjid"]), number(row["refobjsubid"]))
+        if done.isdisjoint({address, address._replace(sub=0)}) and needed not in gone | (done if needed.sub else set()):
+            found.add(position)
+    return frozenset(found)
 
 
 def _opened(

@@ -14,7 +14,7 @@ from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange
 from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
 from pytest_dryrun.rehearsal.judge.narrowed import narrowed
-from pytest_dryrun.rehearsal.judge.rows import rows, stands_in
+from pytest_dryrun.rehearsal.judge.rows import foreign_made_again, rows, stands_in
 from pytest_dryrun.rehearsal.judge.scene import Scene
 from pytest_dryrun.sql.names import bare, parts
 
@@ -68,6 +68,16 @@ def _table_dropped(scene: Scene, change: CatalogChange, names: Sequence[str], ac
 def _column_dropped(scene: Scene, change: CatalogChange) -> Finding:
     table, column = str(change.parent), bare(parts(change.identity)[-1])
     place = scene.find([bare(parts(table)[-1]), column], ["drop"])
+    if change.old and _computed_again(change.old, scene.after):
+        said = f"Column {change.identity} is dropped {place}, and added again with the same type and expression. Every"
+        said += " value is computed again from the row: nothing is lost."
+        return finding("column-dropped", Severity.INFO, said, place, table, {"column": column})
+    if foreign_made_again(scene, table):
+        said = (
+            f"Column {change.identity} goes {place} with its foreign table, which is made again with the same columns,"
+        )
+        said += " server and options. Its rows are on the other server: nothing is lost."
+        return finding("column-dropped", Severity.INFO, said, place, table, {"column": column})
     counted = count_rows(scene.template, table, column)
     if isinstance(counted, tuple):
         rows, values = counted
@@ -89,6 +99,17 @@ def _column_dropped(scene: Scene, change: CatalogChange) -> Finding:
         place,
         table,
         evidence,
+    )
+
+
+def _computed_again(old: CatalogObject, after: Catalog) -> bool:
+    """Whether a generated column stands under the name of this one now, and gives the same values."""
+    new = after.find("column", old.identity)
+    same = ("expression", "type", "collation")
+    return bool(
+        new
+        and old.attributes.get("expression")
+        and all(old.attributes.get(key) == new.attributes.get(key) for key in same)
     )
 
 

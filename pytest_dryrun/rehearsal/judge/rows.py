@@ -58,6 +58,24 @@ def stands_in(scene: Scene, table: str) -> str:
     return "" if gone else f"it was a partition of {whole.table}, and every row of that is looked for in its other ones"
 
 
+def foreign_made_again(scene: Scene, table: str) -> bool:
+    """Whether a foreign table stands under its name as before: the same server, options and columns."""
+    sides = []
+    for catalog in (scene.before, scene.after):
+        itself = catalog.find("foreign table", table)
+        columns = {item.name: item.attributes for item in catalog.children(table, "column")}
+        sides.append((itself.attributes, columns) if itself else None)
+    return sides[0] is not None and sides[0] == sides[1]
+
+
+def _only_made_again(scene: Scene, table: str) -> bool:
+    """Whether a foreign table was dropped and made again, and no statement that may write rows names it."""
+    dropped = any(change.parent == table and change.action is Action.DROPPED for change in scene.changes)
+    name = [bare(parts(table)[-1])]
+    writing = ["INSERT", "COPY", "MERGE", "WITH", "DO", "CALL", "SELECT", "EXECUTE"]
+    return dropped and foreign_made_again(scene, table) and not find_all(scene.migrations, name, writing)
+
+
 def not_verified(scene: Scene, unverified: Sequence[Unverified], written: Collection[str]) -> tuple[Finding, ...]:
     """What the migrations touched although nobody can tell what became of its rows: those on another server.
 
@@ -72,7 +90,7 @@ def not_verified(scene: Scene, unverified: Sequence[Unverified], written: Collec
         names = [item.table, *above(scene, item.table)]
         writes = [write for write in scene.writes() if any(write.on(name) for name in names)]
         altered = any(item.table in (change.identity, change.parent) for change in scene.changes)
-        if not writes and not altered and item.table not in written:
+        if not writes and (_only_made_again(scene, item.table) or (not altered and item.table not in written)):
             continue
         place = writes[0].place if writes else scene.find([bare(parts(item.table)[-1])], ["alter", "insert", "merge"])
         said = (

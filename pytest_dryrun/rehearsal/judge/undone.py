@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from pytest_dryrun.model.errors import MigrationFailed
 from pytest_dryrun.model.scripts import Location, Migration
@@ -16,15 +17,25 @@ _TO = re.compile(
     r"""\s*ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO\s+(?:SAVEPOINT\s+)?(?P<name>\S+)""", re.IGNORECASE | re.VERBOSE
 )
 # What an exception handler may catch without hiding anything: that something is there already, or gone already.
-_DONE_ALREADY = frozenset(
+DONE_ALREADY = frozenset(
     {
         *("duplicate_object", "duplicate_table", "duplicate_column", "duplicate_function", "duplicate_schema"),
         *("undefined_object", "undefined_table", "undefined_column", "undefined_function", "invalid_schema_name"),
         *("42710", "42p07", "42701", "42723", "42p06", "42704", "42p01", "42703", "42883", "3f000"),
     }
 )
-_RAISED = frozenset({"raise_exception", "p0001"})
+RAISED = frozenset({"raise_exception", "p0001"})
+# What a handler may do in place of what failed.
+_WORK = frozenset({"insert", "update", "delete", "merge", "execute", "call"})
 _SAVEPOINT = re.compile(r"\s*SAVEPOINT\s+(\S+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """One exception handler: the conditions it catches, as it spells them, and whether it writes something itself."""
+
+    catches: tuple[str, ...] = ()
+    works: bool = False
 
 
 def applied_only(observed: Sequence[Observed], error: MigrationFailed | None) -> tuple[Observed, ...]:
@@ -101,8 +112,8 @@ def caught(observed: Sequence[Observed]) -> tuple[Finding, ...]:
     """
     found = []
     for one in observed:
-        handled = _conditions(one.run.sql)
-        if not one.failed or (handled and {name.lower() for name in handled} <= _DONE_ALREADY):
+        handled = conditions(one.run.sql)
+        if not one.failed or (handled and {name.lower() for name in handled} <= DONE_ALREADY):
             continue
         where = Location(one.run.migration or None, one.run.line or None, one.run.sql)
         by = f"EXCEPTION WHEN {' OR '.join(handled)}" if handled else "an EXCEPTION block of what it calls"
@@ -130,8 +141,8 @@ def taken_back(observed: Sequence[Observed]) -> tuple[Finding, ...]:
     found = []
     for position, one in enumerate(observed):
         lost = [each for each in one.commands if each.taken_back and (each.tag, each.objects) not in kept]
-        handled = _conditions(one.run.sql)
-        meant = bool(handled) and {name.lower() for name in handled} <= _RAISED
+        handled = conditions(one.run.sql)
+        meant = bool(handled) and {name.lower() for name in handled} <= RAISED
         if not lost or meant or position < ends.get(one.transaction, 0):
             continue
         where = Location(one.run.migration or None, one.run.line or None, one.run.sql)
@@ -150,9 +161,14 @@ def taken_back(observed: Sequence[Observed]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _conditions(sql: str) -> tuple[str, ...]:
+def conditions(sql: str) -> tuple[str, ...]:
     """What the exception handlers of a body catch, as they spell it."""
-    found: list[str] = []
+    return tuple(dict.fromkeys(name for handler in handlers_of(sql) for name in handler.catches))
+
+
+def handlers_of(sql: str) -> tuple[Handler, ...]:
+    """The exception handlers of a text, those of bodies in it included."""
+    found: list[Handler] = []
     handlers, inside = False, False
     text = list(words(sql))
     for position, item in enumerate(text):
@@ -160,11 +176,15 @@ def _conditions(sql: str) -> tuple[str, ...]:
             handlers = True
         elif handlers and item in ("when", "then"):
             inside = item == "when"
+            if inside:
+                found.append(Handler())
         elif inside and item not in ("or", "sqlstate", OPEN, CLOSE):
-            found.append(item)
+            found[-1] = replace(found[-1], catches=(*found[-1].catches, item))
+        elif handlers and found and item in _WORK:
+            found[-1] = replace(found[-1], works=True)
         elif handlers and item == "end":
             handlers = False
-    return tuple(dict.fromkeys(found))
+    return tuple(found)
 
 
 def _said(lost: Sequence[Observed]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pytest_dryrun.model.values import Lock, Scan, StatementRun
 from pytest_dryrun.rehearsal.observe import guard
-from pytest_dryrun.rehearsal.observe.event_triggers import rewrite_reason
+from pytest_dryrun.rehearsal.observe.event_triggers import SCHEMA, rewrite_reason
 from pytest_dryrun.rehearsal.observe.expectations import expect, resolve, words
 from pytest_dryrun.rehearsal.observe.lock_timeout import LockTimeout
 from pytest_dryrun.rehearsal.observe.naming import INDEX_KINDS, Naming
@@ -186,11 +186,13 @@ def assemble(
                 ),
                 read=read,
                 rebuilt=rebuilt,
-                changed_rows={names(oid).table: rows for oid, rows in window.changed_rows.items()},
+                changed_rows={names(oid).table: rows - new for oid, (rows, new) in window.wrote.items() if rows > new},
                 looked=window.looked,
                 lines=window.lines,
                 failed=unfinished(sessions.inside(window)),
                 reached=reached(sessions.inside(window)),
+                taken_back=window.taken_back,
+                wrote=_wrote(window, names),
                 undone=any(command.undone for command in done) or (window.xid in aborted and wrote),
             )
         )
@@ -252,6 +254,12 @@ def _read(window: Window, done: Sequence[Command], names: Naming) -> dict[str, i
             if table in read:
                 read[table] -= rows
     return {table: rows for table, rows in read.items() if rows > 0 and table in names.known}
+
+
+def _wrote(window: Window, names: Naming) -> dict[str, tuple[int, int]]:
+    """Rows that the statement wrote and inserted, per table; the recorder's own notes are left out."""
+    named = {names(oid).name: rows for oid, rows in window.wrote.items()}
+    return {table: rows for table, rows in named.items() if not table.startswith(f"{SCHEMA}.")}
 
 
 def _silent_reason(sql: str) -> str:

@@ -31,11 +31,12 @@ SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
     (SELECT pg_catalog.sum(c.relfilenode::pg_catalog.int8) FROM pg_catalog.pg_class c)::pg_catalog.int8
 """
 _COUNTS = """
-SELECT t.oid::pg_catalog.int8, t.read, t.inserted, t.changed FROM (
+SELECT t.oid::pg_catalog.int8, t.read, t.written, t.inserted FROM (
     SELECT c.oid, pg_catalog.pg_stat_get_xact_tuples_returned(c.oid) AS read,
-        pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) AS inserted,
-        pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
-        OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) AS changed
+        pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
+        OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
+        OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) AS written,
+        pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) AS inserted
     FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
         AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog."char"
         AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,m,i}'::pg_catalog."char"[])) t
@@ -54,8 +55,13 @@ SELECT extract(epoch FROM clock_timestamp())::float8,
     CASE WHEN a.state LIKE 'idle in transaction%%' THEN extract(epoch FROM a.xact_start)::text ELSE '' END,
     (SELECT coalesce(jsonb_agg(jsonb_build_array(l.relation::int8, l.mode)), '[]') FROM pg_locks l
         WHERE l.pid = a.pid AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
-            AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+            AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())),
+    pg_snapshot_xmax(pg_current_snapshot())::text::int8
 FROM pg_stat_get_activity(%s) a
+"""
+_BEGINNING = "SELECT extract(epoch FROM clock_timestamp())::float8, pg_snapshot_xmax(pg_current_snapshot())::text::int8"
+_TAKEN_BACK = """
+SELECT count(*) FROM generate_series(%s::int8, %s::int8 - 1) AS xid WHERE pg_xact_status(xid::text::xid8) = 'aborted'
 """
 
 
@@ -63,8 +69,8 @@ FROM pg_stat_get_activity(%s) a
 class Inside:
     """What the migrating session said inside its open transaction.
 
-    `counts` are rows read, inserted, and updated or deleted so far, by oid; `files` adds up all file numbers,
-    so that a change shows.
+    `counts` are rows read, written and of those inserted so far, by oid, what was undone again included; `files` adds
+    up all file numbers, so that a change shows.
     """
 
     xid: str
@@ -75,11 +81,15 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a second session sees of the migrating one: the server's clock, its open transaction and its locks."""
+    """What a second session sees of the migrating one: the server's clock, its open transaction and its locks.
+
+    Transactions, and parts of them, with a number below `next_xid` may have ended; none from there on has.
+    """
 
     clock: float
     transaction: str
     locks: tuple[tuple[int, str], ...]
+    next_xid: int
 
 
 class LookFailed(Exception):
@@ -98,7 +108,7 @@ def look_inside(session: psycopg.Connection[Any]) -> Inside:
         cursor.nextset()
         xid, triggers, files = cursor.fetchone() or ("", "on", 0)
         cursor.nextset()
-        counts = {oid: (read, inserted, changed) for oid, read, inserted, changed in cursor.fetchall()}
+        counts = {oid: (read, written, inserted) for oid, read, written, inserted in cursor.fetchall()}
     except psycopg.Error as error:
         _undo(session, error)
     return Inside(xid or "", triggers == "off", int(files or 0), counts)
@@ -126,7 +136,19 @@ def new_files(session: psycopg.Connection[Any], known: Mapping[int, int]) -> dic
 def look_outside(session: psycopg.Connection[Any], pid: int) -> Outside | None:
     """Ask a session of our own about the migrating one; None where that is gone."""
     row = session.execute(_OUTSIDE, (pid,)).fetchone()
-    return Outside(row[0], row[1], tuple((oid, mode) for oid, mode in row[2])) if row else None
+    return Outside(row[0], row[1], tuple((oid, mode) for oid, mode in row[2]), row[3]) if row else None
+
+
+def beginning(session: psycopg.Connection[Any]) -> tuple[float, int]:
+    """The server's clock and the first number of a transaction that has not ended, asked before a statement."""
+    row = session.execute(_BEGINNING).fetchone()
+    return (float(row[0]), int(row[1])) if row else (0.0, 0)
+
+
+def taken_back(session: psycopg.Connection[Any], first: int, end: int) -> int:
+    """How many transactions, or parts of them, with a number from `first` to below `end` were rolled back."""
+    row = session.execute(_TAKEN_BACK, (first, end)).fetchone() if first < end else None
+    return int(row[0]) if row else 0
 
 
 def sum_of_files(session: psycopg.Connection[Any]) -> int:

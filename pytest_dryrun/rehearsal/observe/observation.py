@@ -145,6 +145,9 @@ class Observed:
     `changed_rows` are rows updated or deleted per table, `row_locks` those that its transaction kept locked.
     `undone` tells that it did work in a transaction that was rolled back without an error. `failed` are the tags of DDL
     commands that began inside it and did not end. `reached` is what it tried outside the database, and was refused.
+    `taken_back` counts parts of a transaction that wrote something and
+    were rolled back while it ran; `wrote` are the rows that it wrote, and how many of them it inserted, by table,
+    those included.
     """
 
     run: StatementRun
@@ -166,3 +169,5 @@ class Observed:
     reached: tuple[str, ...] = ()
     changed_rows: Mapping[str, int] = field(default_factory=dict)
     row_locks: tuple[RowLock, ...] = ()
+    taken_back: int = 0
+    wrote: Mapping[str, tuple[int, int]] = field(default_factory=dict)

@@ -24,10 +24,12 @@ from pytest_dryrun.rehearsal.observe.looking import (
     Inside,
     LookFailed,
     aborted,
+    beginning,
     can_look,
     look_inside,
     look_outside,
     sum_of_files,
+    taken_back,
 )
 from pytest_dryrun.rehearsal.observe.observation import Observed
 from pytest_dryrun.rehearsal.observe.polling import LockPoll
@@ -196,7 +198,7 @@ class Recorder:
             if self._windows and self._windows[-1].statement is statement:
                 del self._windows[-1]  # sent once more, because Postgres refused it inside a transaction
             inside = can_look(self._migrating)
-            self._open = Opening(migration, statement, self._server_clock(), alone=alone, fresh=not inside)
+            self._open = Opening(migration, statement, beginning(self._session), alone=alone, fresh=not inside)
             if alone or not inside:
                 self._baseline = None
             if statement.tag in QUIET:
@@ -240,6 +242,9 @@ class Recorder:
         outside = look_outside(self._session, self._pid)
         opened.after_clock = outside.clock if outside else self._server_clock()
         opened.transaction = outside.transaction if outside else ""
+        if outside:
+            opened.taken_back += taken_back(self._session, opened.next_xid, outside.next_xid)
+            opened.next_xid = outside.next_xid
         if opened.transaction:
             opened.looked = True
             opened.held = outside.locks if outside else ()

@@ -55,9 +55,9 @@ class Window:
     `held` are then the locks it held, as oid and mode, and `locks` those and what was seen while it ran.
     `alone` tells that the transaction was begun for this statement, `fresh` that none was open before it.
     `looked` tells that the server was asked while the transaction was open. `read` are rows by oid, `written` whether
-    any row was written, `changed_rows` those updated or deleted. `xid` is the transaction's number where it had one.
-    `lines` are those of the whole run.
-    `lock_timeout_ms` is what the session started with.
+    any row was written, `wrote` how many and how many of them were inserted, by oid; `taken_back` how many parts of
+    transactions with a number of their own were rolled back while it ran. `xid` is the transaction's number where it
+    had one. `lines` are those of the whole run. `lock_timeout_ms` is what the session started with.
     """
 
     migration: str
@@ -74,7 +74,8 @@ class Window:
     changed: Changed = field(default_factory=Changed)
     read: Mapping[int, int] = field(default_factory=dict)
     written: bool = False
-    changed_rows: Mapping[int, int] = field(default_factory=dict)
+    wrote: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    taken_back: int = 0
     xid: str = ""
     alone: bool = False
     fresh: bool = True
@@ -86,7 +87,9 @@ class Window:
 class Opening:
     """A window that is still open."""
 
-    def __init__(self, migration: str, statement: Statement, clock: float, *, alone: bool, fresh: bool) -> None:
+    def __init__(
+        self, migration: str, statement: Statement, begun: tuple[float, int], *, alone: bool, fresh: bool
+    ) -> None:
         self.migration = migration
         self.statement = statement
         self.shape = shape(statement.sql) if watched_as_one(statement.tag) else ""
@@ -98,16 +101,16 @@ class Opening:
         self.transaction = ""
         self.held: tuple[tuple[int, str], ...] = ()
         self.locks: dict[tuple[int, str], None] = {}
-        self.after_clock = clock
-        self._before_clock = clock
+        self.after_clock = self._before_clock = begun[0]
+        self.next_xid = begun[1]
+        self.taken_back = 0
         self._started_s = self._ended_s = time.monotonic()
         self._duration_ms = 0.0
         self._lines: list[int] = []
         self._quick = True
         self._changed = Changed()
         self._read: dict[int, int] = {}
-        self._changed_rows: dict[int, int] = {}
-        self._written = False
+        self._wrote: dict[int, tuple[int, int]] = {}
         self._xid = ""
 
     def goes_on(self, migration: str, statement: Statement) -> bool:
@@ -128,15 +131,15 @@ class Opening:
         return True
 
     def count(self, look: Inside, baseline: Inside | None) -> None:
-        """Add the rows that were read since the last look of the same transaction."""
+        """Add the rows that were read and written since the last look of the same transaction."""
         earlier = baseline.counts if baseline else {}
-        for oid, (read, inserted, changed) in look.counts.items():
+        for oid, (read, written, inserted) in look.counts.items():
             before = earlier.get(oid, (0, 0, 0))
             if read > before[0]:
                 self._read[oid] = self._read.get(oid, 0) + read - before[0]
-            if changed > before[2]:
-                self._changed_rows[oid] = self._changed_rows.get(oid, 0) + changed - before[2]
-            self._written = self._written or inserted + changed > before[1] + before[2]
+            if written > before[1]:
+                known = self._wrote.get(oid, (0, 0))
+                self._wrote[oid] = known[0] + written - before[1], known[1] + inserted - before[2]
         self._xid = look.xid or self._xid
 
     def changed(self, changed: Changed) -> None:
@@ -161,8 +164,9 @@ class Opening:
             locks=tuple(self.locks),
             changed=self._changed,
             read=self._read,
-            written=self._written,
-            changed_rows=self._changed_rows,
+            written=bool(self._wrote),
+            wrote=self._wrote,
+            taken_back=self.taken_back,
             xid=self._xid,
             alone=self.alone,
             fresh=self.fresh,

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pytest_dryrun.model.values import Finding, Severity
+from pytest_dryrun.postgres.catalog import Catalog, CatalogObject
 from pytest_dryrun.postgres.catalog.difference import Action, CatalogChange
 from pytest_dryrun.rehearsal.judge.counting import count_rows, finding
 from pytest_dryrun.rehearsal.judge.narrowed import narrowed

@@ -384,6 +384,30 @@ def test_a_foreign_table_that_is_touched_is_unknown(judge, text, written, line):
     assert "its rows live on another server" in unknown.message
 
 
+CODES = (
+    "CREATE TABLE code (k text PRIMARY KEY, v int); INSERT INTO code SELECT 'AB' || g, g FROM generate_series(1, 5) g"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "rekeyed"),
+    [
+        ("SELECT 1;\nUPDATE code SET k = lower(k)", 2, True),
+        ("SELECT 1;\nALTER TABLE code ALTER k TYPE varchar(9) USING lower(k)", 2, True),
+        ("SELECT 1;\nUPDATE code SET k = lower(k), v = v + 100", None, False),
+        ("DELETE FROM code WHERE v < 3; INSERT INTO code VALUES ('x', 77), ('y', 78)", 1, False),
+    ],
+)
+def test_keys_that_are_written_anew_are_called_that(judge, text, line, rekeyed):
+    """The rows are there, and nobody who holds an old key finds them: a blocker that says so."""
+    found = judge(CODES, text)
+    [lost] = [item for item in found.findings if item.rule == "rows-lost"]
+    assert (B, line) == (lost.severity, lost.line)
+    said = "The keys of 5 of 5 rows of public.code changed (for example k=AB1 became k=ab1, "
+    assert rekeyed is (said in lost.message)
+    assert rekeyed is not (" are gone" in lost.message)
+
+
 DEAD = """
 CREATE EXTENSION file_fdw; CREATE SERVER disk FOREIGN DATA WRAPPER file_fdw;
 CREATE FOREIGN TABLE feed (day text NOT NULL, body text) SERVER disk OPTIONS (filename '/nowhere/to/be/read');

@@ -176,6 +176,7 @@ class TableComparison:
     `replaced` says that another relation stands under the name now: then all figures are about what became of the rows
     under that name, and `columns_gone` counts the values of columns that it does not have.
     `moved` counts the rows that are no longer read through this table and are kept in another one, by its name.
+    `rekeyed` maps a few lost keys to those under which the same rows stand now, where nothing but keys is lost.
     `part_of` is the partitioned table whose comparison counts these rows too.
     `inserted`, `updated` and `deleted` are writes: one row written five times counts five.
     """
@@ -199,6 +200,7 @@ class TableComparison:
     replaced: bool = False
     columns_gone: Mapping[str, int] = field(default_factory=dict)
     moved: Mapping[str, int] = field(default_factory=dict)
+    rekeyed: Mapping[str, str] = field(default_factory=dict)
     part_of: str | None = None
 
 

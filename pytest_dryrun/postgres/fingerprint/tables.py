@@ -19,6 +19,7 @@ from pytest_dryrun.postgres.fingerprint.examination import (
 )
 from pytest_dryrun.postgres.fingerprint.hashing import Hashes, hashes
 from pytest_dryrun.postgres.fingerprint.pairing import Pairing, pair, without
+from pytest_dryrun.postgres.fingerprint.rekeyed import rekeyed
 from pytest_dryrun.postgres.fingerprint.shapes import TableShape
 from pytest_dryrun.postgres.snapshot import unreadable
 
@@ -64,6 +65,7 @@ def compare_one(sides: Sides, table: TableFingerprint, old: TableShape, new: Tab
             "Somebody changed the copy since it was proved, so what became of the table's rows is not known.",
             "Leave the disposable server alone and run again.",
         )
+    now = rekeyed(sides, pairing, verdict) if rows_before == rows_after and verdict.rows_lost else {}
     return TableComparison(
         table=table.table,
         rows_before=rows_before,
@@ -78,6 +80,7 @@ def compare_one(sides: Sides, table: TableFingerprint, old: TableShape, new: Tab
         values_changed=verdict.values_changed,
         samples=verdict.samples,
         filled=filled,
+        rekeyed=now,
     )
 
 

@@ -107,6 +107,9 @@ def _rows_lost(item: TableComparison) -> Iterator[Effect]:
     counted = f"{many:,} of {before:,} rows" if many else f"Some of {before:,} rows"
     under = ", under whose name another table stands now," if item.replaced else ""
     what = f"{counted} of {item.table}{under} are gone{some(keys)}, {after:,} are there afterwards"
+    if item.rekeyed:
+        few = ", ".join(f"{old} became {new}" for old, new in list(item.rekeyed.items())[:3])
+        what = f"The keys of {counted} of {item.table} changed (for example {few}); all their other values are there"
     evidence = {"rows_before": before, "rows_after": after, "rows_lost": many or None, "keys": list(keys)}
     yield Effect("rows-lost", item.table, what, item, "", {**evidence, **_writes(item)})
 

@@ -126,7 +126,7 @@ def _candidates(scene: Scene, effect: Effect, place: Location) -> list[Location]
     if effect.rule not in ("rows-lost", "content-changed") or effect.about or effect.comparison.replaced:
         return [place]
     names = names_of(scene, effect.table)
-    lost = effect.rule == "rows-lost"
+    lost = effect.rule == "rows-lost" and not effect.comparison.rekeyed
     changed = set(effect.comparison.columns_changed)
     found = [
         write.place
@@ -159,6 +159,11 @@ def _lost_at(scene: Scene, effect: Effect, place: Location, by: Cascade | None, 
     elif rule == "rows-lost" and _truncates(scene, effect, place):
         rule, advice = "truncated", "Delete what must go by a WHERE, in batches, after it was archived."
         what = f"{what}: the table is emptied by TRUNCATE"
+    elif effect.comparison.rekeyed and rule == "rows-lost":
+        advice = (
+            "Whoever holds an old key (a link, a file, another system) no longer finds the row. Write the new keys to"
+        )
+        advice += " a new column, or waive this where nobody does."
     elif rule == "rows-lost":
         advice = "Archive them first, or leave them and filter when reading."
     elif rule == "content-changed":
@@ -217,7 +222,7 @@ def _place(scene: Scene, effect: Effect) -> tuple[Location, Cascade | None]:
         return scene.find([name], ["alter", "update"]), None
     names = names_of(scene, effect.table)
     mine = [write for write in scene.writes() if any(write.on(one) for one in names)]
-    lost = effect.rule == "rows-lost"
+    lost = effect.rule == "rows-lost" and not item.rekeyed
     verbs = ["delete", "truncate", "merge", "drop"] if lost else ["update", "merge"]
     if direct := sorted((write for write in mine if write.verb in verbs), key=_roundabout):
         return direct[0].place, None

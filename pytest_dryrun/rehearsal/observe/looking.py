@@ -40,7 +40,7 @@ SELECT t.oid::pg_catalog.int8, t.read, t.written, t.inserted FROM (
     FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
         AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog."char"
         AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,m,i}'::pg_catalog."char"[])) t
-WHERE t.read OPERATOR(pg_catalog.>) 0 OR t.inserted OPERATOR(pg_catalog.>) 0 OR t.changed OPERATOR(pg_catalog.>) 0
+WHERE t.read OPERATOR(pg_catalog.>) 0 OR t.written OPERATOR(pg_catalog.>) 0
 """
 _FILES = """
 SELECT c.oid::pg_catalog.int8, c.relfilenode::pg_catalog.int8,

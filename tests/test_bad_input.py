@@ -383,7 +383,7 @@ def test_the_list_is_printed_and_nothing_runs(tmp_path):
     done = run(tmp_path, "--dryrun-target=local", "--dryrun-list")
     assert 0 == done.returncode
     lines = done.stdout.splitlines()
-    assert lines[0] == "checklist for target local: 35 checks"
+    assert lines[0] == "checklist for target local: 36 checks"
     assert any(line.split()[:4] == ["3.2", "backup-restores", "no-data-loss", "blocking"] for line in lines)
     assert any(line.split()[:4] == ["9.7", "own", "latency", "advisory"] and "Our own line" in line for line in lines)
     assert not (tmp_path / "reports").exists()

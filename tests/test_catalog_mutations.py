@@ -25,7 +25,7 @@ from pytest_dryrun.postgres.catalog import read_catalog
 from pytest_dryrun.postgres.catalog.claims import SILENT, WHOLE_ROW, claims
 from pytest_dryrun.postgres.catalog.cluster import cluster_changes, read_cluster
 from pytest_dryrun.postgres.catalog.difference import difference
-from pytest_dryrun.postgres.catalog.rows import Event, Row, SystemTable, all_rows, differing_rows, system_tables
+from pytest_dryrun.postgres.catalog.rows import Event, Row, SystemTable, all_rows, differing_rows, paired, system_tables
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.rehearsal.judge.accounts import Difference, accounts
 from pytest_dryrun.rehearsal.judge.balance import distributed
@@ -204,7 +204,19 @@ def left_to_report(stage: CatalogStage) -> dict[Written, str]:
         return Written(item.row.table, item.column, tuple(row[name] for name in keys[item.row.table]))
 
     kept = [item for item in differences if not books.is_outside(item)]
-    return {named(item): way for way, items in distributed(books, kept, ()).items() for item in items}
+    found = {named(item): way for way, items in distributed(books, kept, ()).items() for item in items}
+    return found | dict.fromkeys(_tablespaces(stage), "reaches outside")
+
+
+def _tablespaces(stage: CatalogStage) -> Iterator[Written]:
+    """What `reaches-outside` tells of tablespaces: they are no database's own."""
+    (table,) = (each for each in stage.shared.tables if each.name == "pg_tablespace")
+    now = read_cluster(stage.copy)
+    for change in paired(table, stage.shared.rows[table.name], now.rows[table.name], ()):
+        old, new = change.old or {}, change.new or {}
+        columns = [column for column in table.columns if old.get(column) != new.get(column)]
+        key = tuple(change.row[name] for name in table.key or table.columns)
+        yield from (Written(table.name, column, key) for column in ("*", *columns))
 
 
 def may_be_silent(table: str, column: str, event: Event) -> bool:

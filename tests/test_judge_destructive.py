@@ -7,6 +7,7 @@ import pytest
 from scenes import B, I, W, rehearsed
 
 from pytest_dryrun.rehearsal.judge.destructive import destructive
+from pytest_dryrun.rehearsal.judge.names_gone import names_gone
 
 pytestmark = pytest.mark.live
 
@@ -47,7 +48,7 @@ KEY = "ALTER TABLE part ADD CONSTRAINT part_key PRIMARY KEY (id);"
 def test_a_dropped_index(postgres, text, expected):
     """An equal index is valid, as unique, and has the same columns, order, collations and operator classes."""
     with rehearsed(postgres, SETUP, text) as scene:
-        found = [item for item in destructive(scene) if item.rule == "object-dropped"]
+        found = [item for item in names_gone(scene) if item.rule == "object-dropped"]
     assert [expected] == [item.severity for item in found]
 
 
@@ -55,11 +56,11 @@ def test_a_replica_identity_is_more_than_its_columns(postgres):
     """Subscribers stop at the next UPDATE where it goes."""
     setup = SETUP + "ALTER TABLE part REPLICA IDENTITY USING INDEX part_id;"
     with rehearsed(postgres, setup, KEY + "DROP INDEX part_id;") as scene:
-        (found,) = destructive(scene)
+        (found,) = names_gone(scene)
     with rehearsed(
         postgres, setup, KEY + "ALTER TABLE part REPLICA IDENTITY USING INDEX part_key; DROP INDEX part_id;"
     ) as scene:
-        (moved,) = destructive(scene)
+        (moved,) = names_gone(scene)
     assert (W, I) == (found.severity, moved.severity)
 
 
@@ -70,14 +71,14 @@ def test_nulls_that_are_equal_are_not_kept_out_by_an_index_to_which_they_differ(
     for nulls in ("NULLS NOT DISTINCT", ""):
         text = f"ALTER TABLE part ADD UNIQUE {nulls} (weight, id); DROP INDEX part_kind;"
         with rehearsed(newest, setup, text) as scene:
-            severities += [item.severity for item in destructive(scene)]
+            severities += [item.severity for item in names_gone(scene)]
     assert [I, W] == severities
 
 
 def test_what_is_said_of_a_replaced_index(postgres):
     """Which index does the work now, and that nothing is lost."""
     with rehearsed(postgres, SETUP, KEY + "\nDROP INDEX part_id;") as scene:
-        (found,) = destructive(scene)
+        (found,) = names_gone(scene)
     expected = (
         "Index public.part_id on public.part is dropped by 20260301_change, line 2. part_key, the index of a "
         "constraint, has the same columns in the same order and does its work: nothing is lost."

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
+from test_locks import REMEDIES
 from test_versions import programs
 
 from pytest_dryrun.migrations.apply import send_each, step_whole
@@ -78,7 +79,9 @@ def watch(database: Conninfo, script: str, *, schema: str = LIBRARY, whole: bool
             (step_whole if whole else send_each)(session, migration, recorder)
         recorder.remove()
         seen = recorder.observed()
-        verdict = locks.judge(seen, [migration], sizes, scale=100_000, max_read_ms=1e9, max_write_ms=1e9)
+        verdict = locks.judge(
+            seen, [migration], sizes, scale=100_000, max_read_ms=1e9, max_write_ms=1e9, remedies=REMEDIES
+        )
         return Seen(seen, (*verdict.safe_defaults, *verdict.indexes, *undone(seen, [migration])), recorder.trouble)
 
 
@@ -513,7 +516,9 @@ def test_new_files_are_told_where_nobody_stepped(database: Conninfo) -> None:
             for statement in migration.statements:
                 session.execute(statement.sql)
         recorder.remove()
-        verdict = locks.judge(recorder.observed(), [migration], sizes, scale=1, max_read_ms=1000, max_write_ms=1000)
+        verdict = locks.judge(
+            recorder.observed(), [migration], sizes, scale=1, max_read_ms=1000, max_write_ms=1000, remedies=REMEDIES
+        )
     (found,) = (found for found in verdict.safe_defaults if found.rule == "table-rewritten")
     assert (BOOK, 2) == (found.table, found.line)
 

@@ -42,6 +42,8 @@ STEPS = (
     "room_for_copies",
     "room_on_target",
     "integrity",
+    "longest_transaction",
+    "sent_statements",
 )
 # The same of what needs the application.
 SERVING = ("api", "client", "restarted", "smoke", "latency", "open_bugs")

@@ -27,9 +27,11 @@ from pytest_dryrun.postgres import databases, fingerprint, roles
 from pytest_dryrun.postgres.catalog import Catalog, read_catalog
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.postgres.disposable import start
+from pytest_dryrun.probes.transactions import LongestTransaction
 from pytest_dryrun.rehearsal.judge.remedies.remedy import NO_TRANSACTION, REPEATED, Family
 from pytest_dryrun.sql.statements import cut
 from pytest_dryrun.steps.rehearsal import Rehearsal, rehearse
+from pytest_dryrun.steps.running_release import Trial
 from pytest_dryrun.workspace import Workspace
 
 pytestmark = pytest.mark.live
@@ -38,6 +40,7 @@ OLDEST, MACHINE, NEWEST = 14, 0, 18  # 0: whatever the machine has
 HARM = {REWRITTEN, SCANNED, INDEXED, "data-at-risk", "unsafe-default", "statement-failed", "not-observed"}
 # A command's tag, and what `violations` runs on an empty clone.
 NO_REMEDIES = [
+    "conflicts.py: CREATE INDEX ON pg_temp.{} USING {} ({})",
     "locks.py: REFRESH MATERIALIZED VIEW",
     "violations.py: ALTER TABLE ",
     "violations.py: CREATE UNIQUE INDEX ON ",
@@ -105,6 +108,9 @@ class Stand:
             performance=Performance(),
             limits=Stalls(),
             held=roles.read(self.admin),
+            trial=Trial(f"{name}_release", 60),
+            free_bytes=lambda: 1 << 40,
+            longest_transaction=LongestTransaction,
         )
         databases.drop(self.admin, name)
         return done

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from test_locks import REMEDIES
 
 from pytest_dryrun.migrations.sql_folder import SqlFolder
 from pytest_dryrun.model.values import Finding, Severity
@@ -45,7 +46,9 @@ def rows_locked(database: Conninfo, folder: Path, script: str, scale: float) -> 
     seen = watch(database, database, migrations, list(sizes), timeout_s=60)
     assert seen.error is None
     pending = migrations.folder()
-    verdict = locks.judge(seen.observed, pending, sizes, scale=scale, max_read_ms=2000, max_write_ms=2000)
+    verdict = locks.judge(
+        seen.observed, pending, sizes, scale=scale, max_read_ms=2000, max_write_ms=2000, remedies=REMEDIES
+    )
     return [found for found in verdict.stalls if found.rule == "rows-locked"]
 
 

@@ -140,7 +140,7 @@ def test_a_server_without_room_for_copies_is_left_alone(mighty, disposable, tmp_
         walk.check("ssh-access")
         reason = failed(walk.check("backup-space"))
         assert "/var/lib/postgresql/15/main has " in reason
-        assert "MB free, the copies beside the target may need 3,000,000,000 MB" in reason
+        assert "MB free, the copies beside the target may need 4,000,000,000 MB" in reason
         assert 'copy_size), or set [rehearsal] provider = "auto"' in reason
         assert "the copies may need" not in reason
         assert walk.check("backup-created").reason.startswith(

@@ -405,8 +405,8 @@ def test_ctrl_c_in_every_section(stand, start, tmp_path, monkeypatch, section):
     assert ("NO-GO", True) == (document["decision"], document["finished"])
     assert any("interrupted" in reason for row in document["criteria"] for reason in row["reasons"])
     begun = {check["section"] for check in document["checks"] if check["outcome"] == "passed"}
-    assert begun <= set(range(1, section))
-    migrated = section >= 5
+    assert begun <= {*range(1, section), *([9] if section > 4 else [])}  # stalls are judged before the deployment
+    migrated = section >= 5 and section != 9
     assert (PENDING if migrated else []) == applied(stand)
     assert ("ROLLBACK & FIX" if migrated else "NO-GO", migrated) == (document["headline"], document["target_migrated"])
     assert migrated is tells_the_way_back(document)

@@ -107,11 +107,11 @@ _SUBSCRIPTIONS = """
 SELECT subname FROM pg_catalog.pg_subscription
 WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 """
-# The server's own function, whatever it is called here.
-_TERMINATOR = f"""
+# One of the server's own functions, whatever it is called here.
+_OWN = f"""
 SELECT p.proname FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
 WHERE l.lanname = 'internal' AND p.pronamespace = 'pg_catalog'::regnamespace
-    AND p.proname IN ('pg_terminate_backend', '{_RENAMED}pg_terminate_backend')
+    AND p.proname IN (%(name)s::text, '{_RENAMED}' || %(name)s::text)
 """
 # Relations through which rows of foreign tables are read: parents of foreign partitions and children.
 _FED_FROM_OUTSIDE = """
@@ -161,10 +161,20 @@ def detach(connection: psycopg.Connection[Any]) -> None:
 
 def terminate(connection: psycopg.Connection[Any], pids: Sequence[int]) -> int:
     """End sessions of our own, in a copy as well, as a superuser; gives how many of them were there still."""
-    ((name,),) = connection.execute(_TERMINATOR).fetchall()
     query = sql.SQL("SELECT count(pg_catalog.{}(pid, 0)) FROM pg_stat_get_activity(NULL) WHERE pid = ANY(%s)")
-    ((count,),) = connection.execute(query.format(sql.Identifier(name)), (list(pids),)).fetchall()
+    name = _own(connection, "pg_terminate_backend")
+    ((count,),) = connection.execute(query.format(name), (list(pids),)).fetchall()
     return int(count)
+
+
+def cancel(connection: psycopg.Connection[Any], pid: int) -> None:
+    """End what a session of our own is doing, in a copy as well, as a superuser."""
+    connection.execute(sql.SQL("SELECT pg_catalog.{}(%s)").format(_own(connection, "pg_cancel_backend")), (pid,))
+
+
+def _own(connection: psycopg.Connection[Any], function: str) -> sql.Identifier:
+    ((name,),) = connection.execute(_OWN, {"name": function}).fetchall()
+    return sql.Identifier(name)
 
 
 def fed_from_outside(connection: psycopg.Connection[Any]) -> frozenset[str]:

@@ -21,6 +21,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from pytest_dryrun.model.scripts import Statement
+from pytest_dryrun.postgres import outside
 from pytest_dryrun.postgres.connection import Conninfo, connect
 from pytest_dryrun.rehearsal.observe.observation import STOP_READERS
 from pytest_dryrun.sql.names import identifier
@@ -151,7 +152,7 @@ class QueueWatch:
         try:
             self.shown[place] = self._queue(locks, migrating)
             if not self._statements.keys() - self.shown.keys():  # nothing that follows would be looked at
-                self._control.execute("SELECT pg_cancel_backend(%s)", (migrating,))
+                outside.cancel(self._control, migrating)
         except psycopg.Error as error:
             self.shown[place] = Queue(reason=str(error).splitlines()[0])
         finally:

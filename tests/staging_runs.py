@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from engine import IMAGE
+from projects import environment
 from staging import CONTAINER, Staging
 from walk import Walk, walking
 
@@ -87,11 +87,6 @@ key = "{stand.key}"
 known_hosts = "{stand.known_hosts}"
 """
     return text + "".join(f"\n[targets.staging.{name}]\n{body}\n" for name, body in given.items() if body)
-
-
-def environment() -> dict[str, str]:
-    """Ours, without what would reach into a pytest that is started from here."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
 
 
 Start = Callable[..., "subprocess.Popen[str]"]

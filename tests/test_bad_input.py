@@ -9,10 +9,10 @@ from __future__ import annotations
 import html
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import projects
 import psycopg
 import pytest
 from projects import CONFIGURATION, INIT, SAFE, SEED, outcome, report, write
@@ -24,19 +24,10 @@ from pytest_dryrun.model.errors import ConfigurationError
 from pytest_dryrun.model.values import Outcome
 from pytest_dryrun.postgres.disposable import Disposable
 
-PREFIX = (sys.executable, "-m", "pytest")
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No option of the outer run reaches the inner ones."""
-    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST"):
-        monkeypatch.delenv(name, raising=False)
-
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run pytest as a user does, in a folder of its own."""
-    return subprocess.run([*PREFIX, *arguments], cwd=folder, capture_output=True, text=True, timeout=180, check=False)
+    return projects.run(folder, *arguments, target="")
 
 
 # Configuration: exit 4, and not even a folder for the report.

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from projects import CONFIGURATION, criterion, outcome, report, write
+from projects import CONFIGURATION, criterion, outcome, report, run, write
 
 pytestmark = pytest.mark.live
 
@@ -43,13 +40,6 @@ def _server(postgres: object) -> None:
     del postgres
 
 
-def run(folder: Path) -> int:
-    """Run the checklist as a user does."""
-    argv = [sys.executable, "-m", "pytest", "--dryrun-target=local"]
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
-    return subprocess.run(argv, cwd=folder, capture_output=True, timeout=180, check=False, env=inherited).returncode
-
-
 def found(folder: Path) -> list[tuple[str, str, str | None, bool]]:
     """What the ledger has reported: rule, severity, object, waived."""
     findings = report(folder)["findings"]
@@ -59,7 +49,7 @@ def found(folder: Path) -> list[tuple[str, str, str | None, bool]]:
 def test_settings_of_the_database_are_no_go(tmp_path):
     """A limit on connections is felt by the running release at once."""
     folder = write(tmp_path, pending=LIMITED)
-    assert 1 == run(folder)
+    assert 1 == run(folder).returncode
     assert [("settings-changed", "blocker", "database", False)] == found(folder)
     assert "failed" == outcome(report(folder), "running-release")[0]
 
@@ -75,5 +65,5 @@ def test_what_the_ledger_reports_is_waived_by_its_object(tmp_path):
 def test_ordinary_work_and_the_plugin_itself_leave_nothing_to_report(tmp_path):
     """The recorder, its settings and event triggers, temporary tables and the history are nobody's finding."""
     folder = write(tmp_path, pending=ORDINARY)
-    assert 0 == run(folder)
+    assert 0 == run(folder).returncode
     assert [] == found(folder)

@@ -163,9 +163,10 @@ def test_a_host_that_hides_processes(disposable, database, hidepid):
 def test_a_folder_that_the_host_does_not_have(disposable, database):
     """A server that shares the host's processes, and not its files."""
     require(os.geteuid() == 0, "only root can put another root in the place of the first")
-    bare = 'mount -t tmpfs none /tmp && exec "$@"'
+    here = tempfile.gettempdir()
+    bare = f'mount -t tmpfs none {here} && exec "$@"'
     elsewhere = Through(program=("unshare", "--mount", "sh", "-c", bare, "sh"))
-    assert "the login user cannot look at /tmp/" in told(database, disposable, elsewhere)
+    assert f"the login user cannot look at {here}/" in told(database, disposable, elsewhere)
 
 
 def test_a_host_that_does_not_answer(disposable, database, monkeypatch):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from projects import CONFIGURATION, criterion, outcome, report, write
+from projects import CONFIGURATION, criterion, environment, outcome, report, run, write
 
 from pytest_dryrun.report.schema import load_schema
 from pytest_dryrun.workspace import default_base
@@ -24,17 +24,9 @@ pytestmark = pytest.mark.live
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, postgres: object) -> None:
-    """No option of the outer run reaches the inner ones; without server programs `postgres` skips by name."""
+def _server(postgres: object) -> None:
+    """Skip by name where there are no server programs."""
     del postgres
-    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def run(folder: Path, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run pytest as a user does: in the project's folder, in a process of its own."""
-    argv = [sys.executable, "-m", "pytest", "--dryrun-target=local", *arguments]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
 def test_a_safe_migration_is_go(tmp_path):
@@ -208,8 +200,7 @@ def test_xdist_keeps_a_target_together_and_decides_the_same(tmp_path):
         CONFIGURATION.index("[targets.local]") : CONFIGURATION.index("[decision")
     ].replace("targets.local", "targets.other").replace("001_init.sql", "002_pending.sql")
     write(tmp_path, configuration=two)
-    argv = [sys.executable, "-m", "pytest", "--dryrun-target=*", "-n", "2"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
+    done = run(tmp_path, "-n", "2", target="*")
     assert done.returncode == 0, done.stdout + done.stderr
     first, second = report(tmp_path), report(tmp_path, "other")
     assert ("GO", "GO") == (first["decision"], second["decision"])
@@ -252,7 +243,8 @@ SLOW = (
 def interrupted(folder: Path, signum: int) -> int:
     """Start a run, wait until its own check in section 4 sleeps, send a signal, return the exit status."""
     argv = [sys.executable, "-m", "pytest", "--dryrun-target=local"]
-    with subprocess.Popen(argv, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    silent = subprocess.DEVNULL
+    with subprocess.Popen(argv, cwd=folder, stdout=silent, stderr=silent, env=environment()) as process:
         deadline = time.monotonic() + 90
         while not (folder / "reached").exists():
             assert process.poll() is None, "ended too early"
@@ -318,7 +310,8 @@ def test_two_runs_of_one_target_do_not_meet(tmp_path):
     """The second refuses with exit 4 and leaves the first alone."""
     folder = write(tmp_path, checks={"test_04_own.py": SLOW})
     argv = [sys.executable, "-m", "pytest", "--dryrun-target=local"]
-    with subprocess.Popen(argv, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+    silent = subprocess.DEVNULL
+    with subprocess.Popen(argv, cwd=folder, stdout=silent, stderr=silent, env=environment()) as first:
         deadline = time.monotonic() + 90
         while not (folder / "reached").exists():
             assert time.monotonic() < deadline
@@ -362,8 +355,8 @@ def test_a_terminal_shows_the_long_steps_and_keeps_its_lines(tmp_path):
     """On a terminal the step's name turns below pytest's line; afterwards that line is whole."""
     leader, follower = pty.openpty()
     argv = [sys.executable, "-m", "pytest", "--dryrun-target=local", "-p", "no:randomly"]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen(argv, cwd=write(tmp_path), stdout=follower, stderr=follower, env=environment) as process:
+    wide = environment(TERM="xterm", COLUMNS="100")
+    with subprocess.Popen(argv, cwd=write(tmp_path), stdout=follower, stderr=follower, env=wide) as process:
         os.close(follower)
         seen = b""
         with contextlib.suppress(OSError):  # the terminal's other end is gone: all of it was read

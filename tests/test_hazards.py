@@ -10,14 +10,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from projects import criterion, outcome
+from projects import criterion, outcome, run
 from walk import Walk
 
 from pytest_dryrun import config_file
@@ -151,8 +150,6 @@ def test_the_table_of_hazards_says_what_the_files_say():
 @pytest.mark.usefixtures("postgres")
 def test_a_whole_run_ends_with_exit_1_and_leaves_the_target_alone(tmp_path, monkeypatch, name, slug, says):
     """A user's own command: NO-GO, the reason in the report and in the terminal, nothing applied."""
-    for variable in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST"):
-        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # whose python the API needs
     hazard = REPOSITORY / "examples" / "hazards" / name
     project(tmp_path, hazard)
@@ -161,8 +158,7 @@ def test_a_whole_run_ends_with_exit_1_and_leaves_the_target_alone(tmp_path, monk
     configuration = tmp_path / "dryrun.toml"
     text = configuration.read_text(encoding="utf-8")
     configuration.write_text(text.replace('provider = "auto"', 'provider = "binaries"'), encoding="utf-8")
-    argv = [sys.executable, "-m", "pytest", "--dryrun-target=local"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
+    done = run(tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     document = json.loads((tmp_path / "reports" / "local" / "report.json").read_text(encoding="utf-8"))
     assert ("NO-GO", "NO-GO", False) == (document["decision"], document["headline"], document["target_migrated"])

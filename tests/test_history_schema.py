@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from projects import CONFIGURATION, report, write
+from projects import CONFIGURATION, report, run, write
 from walk import walking
 
 from pytest_dryrun import config_file
@@ -43,10 +40,8 @@ def project(folder: Path, lines: str = LINES) -> Path:
 def test_a_local_target_keeps_it_where_the_configuration_says(postgres, tmp_path):
     """GO, with what was applied before; nothing is said of the history's own rows."""
     del postgres  # skips where there are no programs
-    argv = [sys.executable, "-m", "pytest", "--dryrun-target=local"]
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
     folder = project(tmp_path)
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=180, check=False, env=inherited)
+    done = run(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     document = report(folder)
     assert ([FIRST], [SECOND, THIRD]) == (document["migrations"]["applied_before"], document["migrations"]["applied"])

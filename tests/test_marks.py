@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from projects import CONFIGURATION, write
+from projects import CONFIGURATION, run, write
 
 from pytest_dryrun import config_file
 from pytest_dryrun.migrations.marks import Mark, foreign, undone
@@ -89,13 +87,9 @@ SELECT 1;
     ],
     ids=["another tool's file", "waivers for no rule"],
 )
-def test_a_folder_that_is_a_configuration_error_ends_with_4(tmp_path, monkeypatch, pending, says):
+def test_a_folder_that_is_a_configuration_error_ends_with_4(tmp_path, pending, says):
     """Before anything starts: no server, no report."""
-    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST"):
-        monkeypatch.delenv(name, raising=False)
-    argv = [sys.executable, "-m", "pytest", "--dryrun-target=local"]
-    folder = write(tmp_path, pending=pending)
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=180, check=False)
+    done = run(write(tmp_path, pending=pending))
     assert done.returncode == 4, done.stdout + done.stderr
     for text in says:
         assert text in done.stderr

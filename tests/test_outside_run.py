@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from projects import SEED, outcome, report, write
+from projects import SEED, outcome, report, run, write
 
 pytestmark = pytest.mark.live
 
@@ -35,13 +32,6 @@ COMMENT ON SUBSCRIPTION theirs IS 'orders of the shop';
 def _server(postgres: object) -> None:
     """Skip by name where there are no server programs."""
     del postgres
-
-
-def run(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the checklist as a user does."""
-    argv = [sys.executable, "-m", "pytest", "--dryrun-target=local"]
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=180, check=False, env=inherited)
 
 
 def outside(folder: Path) -> list[tuple[int, bool]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from projects import CONFIGURATION, INIT, SAFE, SEED, criterion, outcome, report, write
+from projects import CONFIGURATION, INIT, SAFE, SEED, criterion, outcome, report, run, write
 from walk import Walk, walking
 
 from pytest_dryrun import checklist
@@ -133,7 +132,7 @@ def with_configuration(migrated: Walk, tmp_path: Path) -> Iterator[Callable[...,
 
 
 @red("ssh-access")
-@pytest.mark.usefixtures("_clean_environment")
+@pytest.mark.usefixtures("postgres")
 def test_a_host_that_does_not_answer(tmp_path):
     """Nothing is tried without the connection: every other check is blocked, and says by what."""
     with socket.socket() as probe:
@@ -155,7 +154,7 @@ user = "deploy"
 directory = "/var/backups/shop"
 """
     (tmp_path / "dryrun.toml").write_text(text, encoding="utf-8")
-    done = whole_run(tmp_path, target="staging")
+    done = run(tmp_path, target="staging")
     assert done.returncode == 1, done.stdout + done.stderr
     document = json.loads((tmp_path / "reports" / "staging" / "report.json").read_text(encoding="utf-8"))
     assert ("NO-GO", False) == (document["decision"], document["target_migrated"])
@@ -812,21 +811,7 @@ def pytest_runtest_setup(item):
 '''
 
 
-def whole_run(folder: Path, *arguments: str, target: str = "local") -> subprocess.CompletedProcess[str]:
-    """Run pytest as a user does."""
-    argv = [sys.executable, "-m", "pytest", f"--dryrun-target={target}", *arguments]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=180, check=False)
-
-
-@pytest.fixture
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, postgres: object) -> None:
-    """No option of the outer run reaches the inner ones."""
-    del postgres
-    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.mark.usefixtures("_clean_environment")
+@pytest.mark.usefixtures("postgres")
 def test_a_whole_run_with_somebody_else_at_work(tmp_path):
     """Exit 1, ROLLBACK & FIX, and every red check with its reason in the report and on the page."""
     settings = configured(
@@ -838,7 +823,7 @@ def test_a_whole_run_with_somebody_else_at_work(tmp_path):
     write(tmp_path, configuration=settings)
     (tmp_path / "meddling.py").write_text(MEDDLING, encoding="utf-8")
     (tmp_path / "app.log").touch()
-    done = whole_run(tmp_path, "-p", "meddling")
+    done = run(tmp_path, "-p", "meddling")
     assert done.returncode == 1, done.stdout + done.stderr
     document = report(tmp_path)
     assert ("NO-GO", "ROLLBACK & FIX", True) == (
@@ -882,12 +867,12 @@ def pytest_runtest_setup(item):
 """
 
 
-@pytest.mark.usefixtures("_clean_environment")
+@pytest.mark.usefixtures("postgres")
 def test_a_whole_run_whose_backup_is_spoiled(tmp_path):
     """The rehearsal still tells what the migrations would do; there is no way back, so nothing is applied."""
     write(tmp_path)
     (tmp_path / "tampering.py").write_text(TAMPERING, encoding="utf-8")
-    done = whole_run(tmp_path, "-p", "tampering")
+    done = run(tmp_path, "-p", "tampering")
     assert done.returncode == 1, done.stdout + done.stderr
     document = report(tmp_path)
     assert ("NO-GO", "NO-GO", False) == (document["decision"], document["headline"], document["target_migrated"])

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
 import pytest
-from projects import SAFE, report, write
+from projects import SAFE, report, run, write
 from walk import Walk, walking
 
 from pytest_dryrun.model.values import CheckRecord, Outcome, Severity
@@ -150,13 +147,6 @@ def test_what_a_failed_file_left_on_the_target_is_named(disposable, tmp_path):
     assert {*LEFT} < {*found["partially-applied"]}
     assert not [item for item in found["partially-applied"] if "country" in item]
     assert "Now: 2 applied, of them new 002_pending.sql; pending" in record.reason
-
-
-def run(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the checklist as a user does."""
-    argv = [sys.executable, "-m", "pytest", "--dryrun-target=local"]
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=180, check=False, env=inherited)
 
 
 def test_roles_that_a_migration_makes_and_changes_are_ordinary_work(postgres, tmp_path):

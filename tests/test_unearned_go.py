@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from projects import CONFIGURATION, SAFE, outcome, report, write
+from projects import CONFIGURATION, SAFE, outcome, report, run, write
 
 pytestmark = pytest.mark.live
-
-
-def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the checklist as a user does; nothing of the outer run's environment reaches it."""
-    argv = [sys.executable, "-m", "pytest", "--dryrun-target=local", *arguments]
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
-    return subprocess.run(
-        argv, cwd=folder, capture_output=True, text=True, timeout=180, check=False, env=inherited | environment
-    )
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,6 @@ with programs of other versions, which `tests/stand/other-postgres.sh` fetches.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from needs import require
-from projects import CONFIGURATION, INIT, SEED, criterion, outcome, report
+from projects import CONFIGURATION, INIT, SEED, criterion, outcome, report, run
 from psycopg import sql
 from test_catalog_restore import RICH
 
@@ -80,13 +78,6 @@ versions = pytest.mark.parametrize("major", SUPPORTED, ids="PostgreSQL {}".forma
 edges = pytest.mark.parametrize("major", [SUPPORTED[0], SUPPORTED[-1]], ids="PostgreSQL {}".format)
 
 
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No option of the outer run reaches the inner ones."""
-    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def workspace() -> Iterator[Workspace]:
     """Open a workspace for the servers of one test."""
@@ -118,12 +109,6 @@ def project(folder: Path, bindir: str, pending: str) -> Path:
         (place / "migration.sql").write_text(content, encoding="utf-8")
     (folder / "prisma" / "migrations" / "migration_lock.toml").write_text('provider = "postgresql"\n', encoding="utf-8")
     return folder
-
-
-def run(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run pytest as a user does: in the project's folder, in a process of its own."""
-    argv = [sys.executable, "-m", "pytest", "--dryrun-target=local"]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=180, check=False)
 
 
 @versions

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from projects import CONFIGURATION, criterion, outcome, report, write
-from test_dry_run import _clean_environment, run  # noqa: F401 - a fixture for every test here
+from projects import CONFIGURATION, criterion, outcome, report, run, write
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("postgres")]  # without server programs `postgres` skips by name
 
 # Each is red in `stalls` and nowhere else.
 LOCKED_ROWS = "BEGIN;\nUPDATE customer SET name = name WHERE id < 4;\nSELECT pg_sleep(1.3);\nCOMMIT;\n"

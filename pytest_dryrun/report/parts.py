@@ -40,7 +40,12 @@ class Part(BaseModel):
     """Any part of the report: values as they are in JSON, never converted, with room for additions."""
 
     model_config = ConfigDict(
-        strict=True, frozen=True, extra="allow", use_enum_values=True, use_attribute_docstrings=True
+        strict=True,
+        frozen=True,
+        extra="allow",
+        use_enum_values=True,
+        use_attribute_docstrings=True,
+        defer_build=True,
     )
 
     @classmethod

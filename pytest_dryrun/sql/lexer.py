@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from sqlparse import tokens as kinds
 from sqlparse.lexer import Lexer
 
-_WORD = r"[A-Z_\x80-\U0010ffff][\w$\x80-\U0010ffff]*"
+# As what they are not: a range up to U+10FFFF, in no case, takes re a tenth of a second to compile.
+_FIRST, _TAG, _NEXT = r"[^\0-@\[-^`{-\x7f]", r"[^\0-/:-@\[-^`{-\x7f]", r"[^\0-#%-/:-@\[-^`{-\x7f]"
+_WORD = f"{_FIRST}{_NEXT}*"
 # The commonest first: sqlparse tries them in turn at every token.
 _LEXICAL_RULES = [
     (r"[ \t\r\n\f\v]+", kinds.Whitespace),
@@ -25,7 +27,7 @@ _LEXICAL_RULES = [
     (r"E'(?:[^'\\]++|\\[\s\S]|'')*+'", kinds.String.Single),
     (r"(?:[NBX]|U&)?'(?:[^']++|'')*+'", kinds.String.Single),
     (r'(?:U&)?"(?:[^"]++|"")*+"', kinds.String.Symbol),
-    (rf"(\$(?:{_WORD.replace('$', '')})?\$)[\s\S]*?(?-i:\1)", kinds.Literal),
+    (rf"(\$(?:{_FIRST}{_TAG}*)?\$)[\s\S]*?(?-i:\1)", kinds.Literal),
     (_WORD, kinds.Keyword),
     (r"[\s\S]", kinds.Operator),
 ]

@@ -82,6 +82,8 @@ def test_what_breaks(postgres, text, table, state, operation):
         pytest.param("ALTER TABLE pair RENAME TO couple; CREATE VIEW pair AS SELECT * FROM couple;", id="renamed behind a view"),
         pytest.param("ALTER TYPE phase ADD VALUE 'late';", id="label"),
         pytest.param("CREATE TABLE trail (what text); CREATE FUNCTION trail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.trail VALUES (TG_OP); RETURN NULL; END $$; CREATE TRIGGER t AFTER INSERT OR UPDATE OR DELETE ON club FOR EACH ROW EXECUTE FUNCTION trail();", id="trail of what is written"),
+        pytest.param("ALTER TABLE log ADD id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY;", id="a first key"),
+        pytest.param("ALTER TABLE pair DROP CONSTRAINT pair_pkey, ADD c uuid DEFAULT gen_random_uuid() PRIMARY KEY, ADD UNIQUE (a);", id="another key"),
         pytest.param("DELETE FROM log; TRUNCATE game;", id="rows that are gone are others' business"),
     ],
 )  # fmt: skip

@@ -186,8 +186,11 @@ class _Again:
             **{name: before.settings[name] for name in asked if "." in name},
             **session_settings(self.chosen, user.role),
         }
-        key = tuple(name for name in self.relation.key if here.column(name))
-        found = replace(here, key=key or here.key, columns=_shared(here, self.relation))
+        shared = _shared(here, self.relation)
+        kept = {column.name for column in shared}
+        # The row is of old: a key that is new has no value in it, and all that there is of old finds it.
+        key = next((key for key in (self.relation.key, here.key) if kept.issuperset(key)), ())
+        found = replace(here, key=key, columns=shared)
         prepared = steps(found, operation, row, before.way)
         read = reading(replace(self.relation, columns=_shared(self.relation, here)), operation, row)
         return Try(operation, user.role, prepared, own, read if before.answer.read else "")

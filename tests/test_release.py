@@ -126,6 +126,28 @@ def test_what_could_not_be_tried_is_listed(postgres):
         assert tried.statements < 30
 
 
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        pytest.param("ALTER TABLE vacant ADD CHECK (kind <> '');", {"check"}, id="check"),
+        pytest.param("ALTER TABLE vacant ADD UNIQUE (kind);", {"unique"}, id="unique"),
+        pytest.param("CREATE UNIQUE INDEX ON vacant (lower(kind));", {"unique index"}, id="expression"),
+        pytest.param("ALTER TABLE vacant ADD FOREIGN KEY (kind) REFERENCES club (name);", {"foreign key"}, id="foreign key"),
+        pytest.param("ALTER TABLE vacant ADD EXCLUDE USING btree (kind WITH =);", {"exclude"}, id="exclusion"),
+        pytest.param("ALTER TABLE vacant ADD club_id int REFERENCES club, ADD rank int UNIQUE CHECK (rank > 0), ADD UNIQUE (kind, rank);", set(), id="new columns"),
+        pytest.param("ALTER TABLE club ADD UNIQUE (name, size);", set(), id="a table with rows"),
+        pytest.param("CREATE INDEX ON vacant (kind);", set(), id="index that keeps nothing out"),
+    ],
+)  # fmt: skip
+def test_new_constraints_of_an_empty_table_are_told(postgres, text, kinds):
+    """A warning: nobody could try what they refuse."""
+    with released(postgres, SETUP, text) as tried:
+        found = [item for item in tried.findings if item.rule == "old-release-breaks"]
+    assert {(W, "public.vacant", kind, 1) for kind in kinds} == {
+        (item.severity, item.table, item.evidence.get("kind"), item.line) for item in found
+    }
+
+
 def test_touched_tables_come_first(postgres):
     """With little time what the migration names is tried."""
     many = "".join(

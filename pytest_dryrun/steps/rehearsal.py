@@ -45,6 +45,7 @@ from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
 from pytest_dryrun.rehearsal.judge.successors import successors_lack
 from pytest_dryrun.rehearsal.judge.undone import applied_only, caught, taken_back, undone
 from pytest_dryrun.rehearsal.judge.undone_writes import undone_writes
+from pytest_dryrun.rehearsal.judge.untried import untried_constraints
 from pytest_dryrun.rehearsal.judge.validity import constraint_findings
 from pytest_dryrun.rehearsal.judge.yardstick import Yardstick
 from pytest_dryrun.rehearsal.observe.folding import fold
@@ -283,7 +284,12 @@ def _judged(
             *enforcement_off(scene),
         ),
         safe_defaults=(*column_findings(scene), *verdict.safe_defaults),
-        release=(*names_gone(scene), *required_columns(scene), *cascades_added(scene)),
+        release=(
+            *names_gone(scene),
+            *required_columns(scene),
+            *cascades_added(scene),
+            *untried_constraints(scene),
+        ),
         indexes=(*verdict.indexes, *unfinished_indexes(scene)),
         stalls=(*found.stalls, *verdict.stalls, *unseen),
         notes=(*found.notes, *verdict.notes),

@@ -393,8 +393,10 @@ def pytest_runtest_call(item):
 '''
 
 
-@pytest.mark.parametrize("section", range(1, 11), ids=lambda number: f"section {number}")
-def test_ctrl_c_in_every_section(stand, start, tmp_path, monkeypatch, section):
+# The first and the last before the target is touched, the one before the deployment that is out of turn, the deployment
+# itself, one while the migrated target is used, and the last.
+@pytest.mark.parametrize("section", [1, 4, 5, 7, 9, 10], ids=lambda number: f"section {number}")
+def test_ctrl_c_on_both_sides_of_the_deployment(stand, start, tmp_path, monkeypatch, section):
     """Exit 2, a NO-GO that says it was interrupted, and nothing is left, neither there nor here."""
     (tmp_path / "interrupting.py").write_text(INTERRUPTING, encoding="utf-8")
     (tmp_path / "dryrun.toml").write_text(configuration(stand), encoding="utf-8")

@@ -108,10 +108,10 @@ def test_every_path_is_timed_as_often():
 
 def test_a_slow_path_does_not_hide_among_fast_ones():
     """The worst part is told beside the whole."""
-    slow = cycle([0.2])
+    slow = cycle([0.8])  # longer than a machine at work keeps any answer waiting
     result = measure({**{f"/fast{n}": cycle([200]) for n in range(30)}, "/slow": slow}, samples=4)
     assert result.worst.name == "/slow"
-    assert result.worst.p50_ms >= 200 > result.p95_ms
+    assert result.worst.p50_ms >= 800 > result.p95_ms
 
 
 @pytest.mark.parametrize(

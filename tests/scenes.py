@@ -15,12 +15,9 @@ from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import read_catalog
 from pytest_dryrun.postgres.catalog.difference import difference
 from pytest_dryrun.postgres.connection import Conninfo, connect
+from pytest_dryrun.rehearsal.judge.causes import causes
 from pytest_dryrun.rehearsal.judge.destructive import destructive
-from pytest_dryrun.rehearsal.judge.key_actions import cascades_added
-from pytest_dryrun.rehearsal.judge.names_gone import names_gone
-from pytest_dryrun.rehearsal.judge.required import required_columns
 from pytest_dryrun.rehearsal.judge.scene import Scene
-from pytest_dryrun.rehearsal.judge.untried import untried_constraints
 from pytest_dryrun.sql.statements import cut
 from pytest_dryrun.steps import running_release
 from pytest_dryrun.steps.running_release import Trial, Tried
@@ -92,13 +89,7 @@ def released_copies(
                 connection.execute(file.sql)  # type: ignore[call-overload]
         with connect(template) as untouched, connect(copy) as migrated:
             scene = _scene(untouched, migrated, files)
-            release = (
-                *names_gone(scene),
-                *required_columns(scene),
-                *cascades_added(scene),
-                *untried_constraints(scene),
-            )
-            others = destructive(scene)
+            release, others = causes(scene), destructive(scene)
         yield template, copy, running_release.after(postgres, copy, trial, practised, files, release, others)
 
 

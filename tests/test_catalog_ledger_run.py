@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from projects import CONFIGURATION, criterion, outcome, report, run, write
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("postgres")]  # without server programs `postgres` skips by name
 
 LEDGER = {"unjudged-change", "object-changed", "privileges-changed", "trigger-disabled", "settings-changed"}
 LIMITED = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 50', current_database()); END $$;\n"
@@ -32,12 +32,6 @@ COMMENT ON TABLE customer IS 'who buys';
 CREATE TEMPORARY TABLE aside AS SELECT id, note FROM visit;
 GRANT SELECT ON customer TO PUBLIC;
 """
-
-
-@pytest.fixture(autouse=True)
-def _server(postgres: object) -> None:
-    """Skip by name where there are no server programs."""
-    del postgres
 
 
 def found(folder: Path) -> list[tuple[str, str, str | None, bool]]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -20,13 +21,7 @@ from projects import CONFIGURATION, criterion, environment, outcome, report, run
 from pytest_dryrun.report.schema import load_schema
 from pytest_dryrun.workspace import default_base
 
-pytestmark = pytest.mark.live
-
-
-@pytest.fixture(autouse=True)
-def _server(postgres: object) -> None:
-    """Skip by name where there are no server programs."""
-    del postgres
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("postgres")]  # without server programs `postgres` skips by name
 
 
 def test_a_safe_migration_is_go(tmp_path):
@@ -240,8 +235,9 @@ SLOW = (
 )
 
 
-def interrupted(folder: Path, signum: int) -> int:
-    """Start a run, wait until its own check in section 4 sleeps, send a signal, return the exit status."""
+@contextlib.contextmanager
+def sleeping(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A run whose own check in section 4 sleeps by now."""
     argv = [sys.executable, "-m", "pytest", "--dryrun-target=local"]
     silent = subprocess.DEVNULL
     with subprocess.Popen(argv, cwd=folder, stdout=silent, stderr=silent, env=environment()) as process:
@@ -250,6 +246,12 @@ def interrupted(folder: Path, signum: int) -> int:
             assert process.poll() is None, "ended too early"
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        yield process
+
+
+def interrupted(folder: Path, signum: int) -> int:
+    """Start a run, wait until its own check in section 4 sleeps, send a signal, return the exit status."""
+    with sleeping(folder) as process:
         process.send_signal(signum)
         return process.wait(60)
 
@@ -309,13 +311,7 @@ def test_a_killed_run_leaves_an_unfinished_no_go_and_the_next_one_clears_up(tmp_
 def test_two_runs_of_one_target_do_not_meet(tmp_path):
     """The second refuses with exit 4 and leaves the first alone."""
     folder = write(tmp_path, checks={"test_04_own.py": SLOW})
-    argv = [sys.executable, "-m", "pytest", "--dryrun-target=local"]
-    silent = subprocess.DEVNULL
-    with subprocess.Popen(argv, cwd=folder, stdout=silent, stderr=silent, env=environment()) as first:
-        deadline = time.monotonic() + 90
-        while not (folder / "reached").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    with sleeping(folder) as first:
         second = run(folder)
         assert second.returncode == 4
         assert "Another dry run of this target is going on" in second.stderr + second.stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from projects import SEED, outcome, report, run, write
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("postgres")]  # without server programs `postgres` skips by name
 
 ROLE = "CREATE ROLE reporting NOLOGIN;\nGRANT SELECT ON customer TO reporting;\n"
 CAUGHT = """{waiver}DO $$ BEGIN PERFORM pg_reload_conf(); EXCEPTION WHEN OTHERS THEN RAISE NOTICE 'not now'; END $$;
@@ -26,12 +26,6 @@ CREATE SUBSCRIPTION theirs CONNECTION 'host=127.0.0.1 port=1 password=not-in-the
     WITH (connect = false, slot_name = NONE);
 COMMENT ON SUBSCRIPTION theirs IS 'orders of the shop';
 """
-
-
-@pytest.fixture(autouse=True)
-def _server(postgres: object) -> None:
-    """Skip by name where there are no server programs."""
-    del postgres
 
 
 def outside(folder: Path) -> list[tuple[int, bool]]:

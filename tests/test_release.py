@@ -148,6 +148,17 @@ def test_new_constraints_of_an_empty_table_are_told(postgres, text, kinds):
     }
 
 
+def test_a_table_that_reads_another_server_is_not_asked_for_rows(postgres):
+    """Nobody answers there; its new constraint keeps nothing else from being judged."""
+    far = "CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (port '1');"
+    far += (
+        "CREATE FOREIGN TABLE game_far PARTITION OF game FOR VALUES FROM ('2020-01-01') TO ('2021-01-01') SERVER far;"
+    )
+    with released(postgres, SETUP + "TRUNCATE game;" + far, "ALTER TABLE game ADD CHECK (score > 0);") as tried:
+        assert [] == [item.message for item in tried.findings]
+        assert "public.game: it reads or is a foreign table" in " | ".join(map(str, tried.not_tried))
+
+
 def test_touched_tables_come_first(postgres):
     """With little time what the migration names is tried."""
     many = "".join(

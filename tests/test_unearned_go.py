@@ -7,13 +7,7 @@ import sys
 import pytest
 from projects import CONFIGURATION, SAFE, outcome, report, run, write
 
-pytestmark = pytest.mark.live
-
-
-@pytest.fixture(autouse=True)
-def _server(postgres: object) -> None:
-    """Skip by name where there are no server programs."""
-    del postgres
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("postgres")]  # without server programs `postgres` skips by name
 
 
 OWN = '''

@@ -22,6 +22,7 @@ from pytest_dryrun.postgres.fingerprint.shapes import Unverified
 from pytest_dryrun.probes.transactions import LongestTransaction
 from pytest_dryrun.rehearsal.judge import lint, locks
 from pytest_dryrun.rehearsal.judge.balance import balance
+from pytest_dryrun.rehearsal.judge.causes import causes
 from pytest_dryrun.rehearsal.judge.columns import column_findings
 from pytest_dryrun.rehearsal.judge.computed import kept_computed
 from pytest_dryrun.rehearsal.judge.destructive import destructive
@@ -29,15 +30,12 @@ from pytest_dryrun.rehearsal.judge.domains import domain_findings
 from pytest_dryrun.rehearsal.judge.enforcement import enforcement_off
 from pytest_dryrun.rehearsal.judge.foreign_keys import foreign_keys
 from pytest_dryrun.rehearsal.judge.history import history_changed
-from pytest_dryrun.rehearsal.judge.key_actions import cascades_added
-from pytest_dryrun.rehearsal.judge.names_gone import names_gone
 from pytest_dryrun.rehearsal.judge.outside import elsewhere, swallowed
 from pytest_dryrun.rehearsal.judge.persistence import data_at_risk
 from pytest_dryrun.rehearsal.judge.positions import positions
 from pytest_dryrun.rehearsal.judge.queues import Deploying, lock_queue, queuers
 from pytest_dryrun.rehearsal.judge.remedies.choice import Remedies
 from pytest_dryrun.rehearsal.judge.remedies.facts import Facts
-from pytest_dryrun.rehearsal.judge.required import required_columns
 from pytest_dryrun.rehearsal.judge.rows import not_verified
 from pytest_dryrun.rehearsal.judge.scene import Scene, is_history
 from pytest_dryrun.rehearsal.judge.sequences import set_back
@@ -45,7 +43,6 @@ from pytest_dryrun.rehearsal.judge.soundness import unfinished_indexes
 from pytest_dryrun.rehearsal.judge.successors import successors_lack
 from pytest_dryrun.rehearsal.judge.undone import applied_only, caught, taken_back, undone
 from pytest_dryrun.rehearsal.judge.undone_writes import undone_writes
-from pytest_dryrun.rehearsal.judge.untried import untried_constraints
 from pytest_dryrun.rehearsal.judge.validity import constraint_findings
 from pytest_dryrun.rehearsal.judge.yardstick import Yardstick
 from pytest_dryrun.rehearsal.observe.folding import fold
@@ -284,12 +281,7 @@ def _judged(
             *enforcement_off(scene),
         ),
         safe_defaults=(*column_findings(scene), *verdict.safe_defaults),
-        release=(
-            *names_gone(scene),
-            *required_columns(scene),
-            *cascades_added(scene),
-            *untried_constraints(scene),
-        ),
+        release=causes(scene),
         indexes=(*verdict.indexes, *unfinished_indexes(scene)),
         stalls=(*found.stalls, *verdict.stalls, *unseen),
         notes=(*found.notes, *verdict.notes),

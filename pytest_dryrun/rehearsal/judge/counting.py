@@ -64,9 +64,22 @@ def count_rows(
     counts = [sql.SQL("count(*)"), *(sql.SQL("count({})").format(sql.Identifier(column)) for column in columns)]
     source = sql.SQL("ONLY " if only else "") + identifier(table)
     query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(counts), source)
+    return _asked_here(connection, table, query, below=not only)
+
+
+def is_empty(connection: psycopg.Connection[Any], table: str) -> bool:
+    """Whether a table is known to hold no row. Foreign tables are not read: what they hold is not known."""
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(identifier(table))
+    return _asked_here(connection, table, query, below=True) == (False,)
+
+
+def _asked_here(
+    connection: psycopg.Connection[Any], table: str, query: sql.Composed, *, below: bool
+) -> tuple[Any, ...] | str:
+    """The one row that a query about a table gives; a text where it fails, or would read a foreign table."""
     try:
         with connection.transaction():
-            elsewhere = connection.execute(_ELSEWHERE, (table, not only)).fetchone()
+            elsewhere = connection.execute(_ELSEWHERE, (table, below)).fetchone()
             if elsewhere and elsewhere[0]:
                 return "they are on another server, which is not asked"
             row = connection.execute(query).fetchone()

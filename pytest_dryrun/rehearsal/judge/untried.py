@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from psycopg import sql
-
 from pytest_dryrun.model.values import Finding, Severity
 from pytest_dryrun.postgres.catalog import CatalogObject
-from pytest_dryrun.rehearsal.judge.counting import finding
+from pytest_dryrun.rehearsal.judge.counting import finding, is_empty
 from pytest_dryrun.rehearsal.judge.required import predecessors
 from pytest_dryrun.rehearsal.judge.scene import Scene
-from pytest_dryrun.sql.names import bare, identifier, last, parts
+from pytest_dryrun.sql.names import bare, last
 
 # An expression has no column here.
 _COLUMNS = """
@@ -29,7 +27,7 @@ def untried_constraints(scene: Scene) -> tuple[Finding, ...]:
     found: list[Finding] = []
     for now, then in predecessors(scene):
         new = [item for item in _constraints(scene, now.identity) if item.oid not in known]
-        if not new or scene.is_history(now.identity) or _has_rows(scene, then.identity):
+        if not new or scene.is_history(now.identity) or not is_empty(scene.template, then.identity):
             continue
         old = {item.name for item in scene.before.children(then.identity, "column")}
         columns = {oid: set(names) for oid, names in scene.copy.execute(_COLUMNS, ([item.oid for item in new],))}
@@ -54,18 +52,11 @@ def _felt(item: CatalogObject, columns: set[str], old: set[str]) -> bool:
     return columns <= old
 
 
-def _has_rows(scene: Scene, table: str) -> bool:
-    row = scene.template.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(identifier(table))).fetchone()
-    return bool(row and row[0])
-
-
 def _finding(scene: Scene, item: CatalogObject) -> Finding:
     table = str(item.parent)
     kind = item.attributes["type"] if item.kind == "constraint" else "unique index"
     name = bare(last(item.identity))
-    place = scene.find_first([name], ["create", "alter"])
-    if place.line is None:  # a name that the server made up
-        place = scene.find([bare(parts(table)[-1])], ["create", "alter"])
+    place = scene.find([bare(last(table)), name], ["create", "alter"])
     said = (
         f"The {kind} {name} of {table} is new, made {place}. The table has no row, so nobody could try whether the "
         "running release writes what it refuses. Make sure that it does not, or add it when the next release runs."
